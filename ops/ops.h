@@ -1,0 +1,160 @@
+/* The operator interface: what one operator's file gives to the rest of Pleat.
+ *
+ * An operator is one `const pleat_op_def`: its versions as data, its attributes with their defaults, `infer` (types and
+ * shapes) and its kernels in order of preference. ops.def lists all of them, sorted. The same `infer` serves inference
+ * over the whole graph, where dimensions may be symbols and data unknown, and planning, where they are not.
+ *
+ * Division of labour: the framework has already checked, from the data here, the number of inputs and outputs, the
+ * attributes' types and that required ones are there. `infer` checks shapes, types and attribute values and is always
+ * called, with concrete input types, before `prepare`; kernels may rely on what it checked. */
+#ifndef PLEAT_OPS_OPS_H
+#define PLEAT_OPS_OPS_H
+
+#include "core/error.h"
+#include "graph/graph.h"
+
+typedef struct pleat_op_def pleat_op_def;
+typedef struct pleat_op_version pleat_op_version;
+
+/* ---- types and shapes ---- */
+
+typedef struct pleat_type {
+  bool present;      /* false: an optional input or output that the node leaves out */
+  pleat_kind kind;   /* of lists: dtype and shape are the items', and mean little */
+  pleat_dtype dtype; /* PLEAT_UNDEFINED when unknown */
+  pleat_shape shape;
+  const pleat_tensor *data; /* the value itself when it is known (constants, shape arithmetic), else NULL */
+} pleat_type;
+
+typedef struct pleat_infer {
+  const pleat_node *node;
+  const pleat_op_version *version;
+  size_t input_count, output_count;
+  const pleat_type *inputs;
+  pleat_type *outputs; /* `present` is set; kind TENSOR, dtype UNDEFINED, shape unknown: fill in what you can tell */
+  pleat_error *error;
+} pleat_infer;
+
+/* True when input `i` is given. */
+static inline bool pleat_infer_has(const pleat_infer *ctx, size_t i) {
+  return i < ctx->input_count && ctx->inputs[i].present;
+}
+/* Output `i` when the node wants it, else NULL. */
+static inline pleat_type *pleat_infer_out(const pleat_infer *ctx, size_t i) {
+  return i < ctx->output_count && ctx->outputs[i].present ? &ctx->outputs[i] : NULL;
+}
+/* The values of a known integer input (int32 or int64), up to `max`: count, or -1 when they are not known. More than
+ * `max` fails in *status. A missing input gives -1. */
+int pleat_infer_ints(const pleat_infer *ctx, size_t i, int64_t *out_values, int max, pleat_status *status);
+
+/* Ready-made inference (infer_common.c). */
+pleat_status pleat_infer_same(pleat_infer *ctx);      /* output 0 = type and shape of input 0 */
+pleat_status pleat_infer_broadcast(pleat_infer *ctx); /* all inputs broadcast; dtype of input 0 */
+
+/* ---- versions and attributes as data ---- */
+
+typedef struct pleat_op_attr {
+  const char *name;
+  pleat_attr_type type;
+  bool required;
+  int since, until; /* opset versions that know it; 0: no bound */
+  int64_t i;        /* defaults; lists default to empty */
+  float f;
+  const char *s;
+} pleat_op_attr;
+
+struct pleat_op_version {
+  int since;                          /* first opset version; it holds until the next entry's */
+  signed char min_inputs, max_inputs; /* max -1: variadic */
+  signed char min_outputs, max_outputs;
+  pleat_dtype_mask types; /* what input 0 (output 0 when there are no inputs) may be; 0: anything */
+  unsigned flags;         /* the operator's own: differences between versions as bits */
+};
+
+/* ---- kernels ---- */
+
+/* One invocation. In `prepare`, the shapes and types of all tensors are final, `data` is there only for constants (and
+ * NULL for what is computed at run time), and the call may be changed: state, workspace_size. In `run` it is read-only,
+ * all data is there (NULL only for empty tensors), and several threads may be running the same kernel with the same
+ * state and other tensors. Kernels do not allocate, print or keep globals. */
+typedef struct pleat_call {
+  const pleat_node *node;
+  const pleat_op_version *version;
+  size_t input_count, output_count;
+  const pleat_tensor *const *inputs; /* NULL: absent */
+  pleat_tensor *const *outputs;      /* NULL: absent */
+  void *state;                       /* what prepare made; from pleat_call_state() */
+  size_t workspace_size;             /* bytes of scratch memory that run wants */
+  void *workspace;                   /* aligned to 64 bytes; content undefined */
+  int threads;        /* how many threads run may use: `#pragma omp parallel for num_threads(call->threads)` */
+  pleat_arena *arena; /* prepare: lives as long as the state. run: lives until the outputs were handed out (strings,
+                         list items) */
+  pleat_error *error;
+} pleat_call;
+
+enum {
+  /* float16 and bfloat16 are run by the float code: inputs are widened before, outputs rounded once after. The
+   * framework does it; the kernel only ever sees PLEAT_FLOAT. Put the half types into `types` as well. */
+  PLEAT_KERNEL_WIDEN = 1u << 0,
+  /* Output 0 is input 0's memory with another shape (Reshape, Identity...): no run, no copy. `run` is still given, for
+   * the places where memory cannot be shared. */
+  PLEAT_KERNEL_VIEW = 1u << 1,
+};
+
+typedef struct pleat_kernel {
+  const char *name;       /* "reference" for the last one */
+  pleat_dtype_mask types; /* of input 0 (of output 0 when there is none); 0: anything */
+  unsigned flags;
+  uint32_t inplace; /* bit i: input i may be the same memory as output 0, when shape and type are the same */
+  /* NULL when it takes this call (final shapes and types, constants' data), else why not. A NULL function takes all. */
+  const char *(*supports)(const pleat_call *call);
+  pleat_status (*prepare)(pleat_call *call); /* may be NULL */
+  pleat_status (*run)(const pleat_call *call);
+  void (*release)(void *state); /* frees what prepare got outside of the arena; may be NULL */
+} pleat_kernel;
+
+/* prepare: zeroed state that lives as long as the plan, in call->state; NULL when out of memory. */
+void *pleat_call_state(pleat_call *call, size_t size);
+static inline const pleat_tensor *pleat_in(const pleat_call *call, size_t i) {
+  return i < call->input_count ? call->inputs[i] : NULL;
+}
+static inline pleat_tensor *pleat_out(const pleat_call *call, size_t i) {
+  return i < call->output_count ? call->outputs[i] : NULL;
+}
+
+enum {
+  PLEAT_OP_RANDOM = 1u << 0,     /* not a function of its inputs: never evaluated ahead */
+  PLEAT_OP_SHAPE_ONLY = 1u << 1, /* reads only its input's shape (Shape, Size): no data needed */
+};
+
+struct pleat_op_def {
+  const char *domain, *name;
+  unsigned flags;
+  const pleat_op_version *versions; /* ascending; terminated by {0} */
+  const pleat_op_attr *attrs;       /* terminated by {0}; NULL: none */
+  pleat_status (*infer)(pleat_infer *ctx);
+  const pleat_kernel *const *kernels;     /* best first, the reference last; NULL-terminated */
+  double (*macs)(const pleat_infer *ctx); /* multiply-adds, shapes known; NULL: none worth counting */
+};
+
+/* ---- the registry ---- (registry.c) */
+
+/* NULL when there is none of that name. */
+const pleat_op_def *pleat_op_find(const char *domain, const char *name);
+/* The version in force at an opset; NULL when the operator is newer than that. */
+const pleat_op_version *pleat_op_version_at(const pleat_op_def *def, int64_t opset);
+const pleat_op_def *pleat_op_at(size_t index); /* in ops.def's order; NULL past the end */
+/* The attribute's definition; NULL when the operator has none of that name. */
+const pleat_op_attr *pleat_op_attr_find(const pleat_op_def *def, const char *name);
+
+/* ---- invoking a kernel ---- (invoke.c: the one place that widens halfs and times nothing) */
+
+/* The first kernel that takes the call (types, supports). Why the ones before declined goes into `declined` ("name:
+ * reason;
+ * ..."; may be NULL). NULL, with the error filled, when none does. */
+const pleat_kernel *pleat_kernel_select(const pleat_call *call, char *declined, size_t declined_size);
+/* prepare and run of a selected kernel, with widening. */
+pleat_status pleat_kernel_prepare(const pleat_kernel *kernel, pleat_call *call);
+pleat_status pleat_kernel_run(const pleat_kernel *kernel, const pleat_call *call);
+
+#endif

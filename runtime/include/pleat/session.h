@@ -1,0 +1,74 @@
+/* Sessions: a model compiled to run. Immutable after creation; pleat_session_run may be called from several threads at
+ * once. Plans (kernels, layouts, memory) are made per set of input shapes and cached. */
+#ifndef PLEAT_SESSION_H
+#define PLEAT_SESSION_H
+
+#include "pleat/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pleat_session pleat_session;
+
+typedef struct pleat_session_options {
+  uint32_t size;
+  int threads;             /* worker threads of one run; 0: all cores this process may use */
+  bool no_fold;            /* run the graph as it is in the file: no folding pass, no constant folding */
+  bool profile;            /* time every node */
+  const char *const *taps; /* names of intermediate values that become extra outputs; NULL-terminated, or NULL */
+} pleat_session_options;
+
+#define PLEAT_SESSION_OPTIONS_INIT                                                                                     \
+  { .size = sizeof(pleat_session_options) }
+
+/* Compiles a model. Retains it. Errors: UNSUPPORTED, whose message lists every operator of the model that nothing here
+ * runs; INVALID_ARGUMENT for a tap that names no value; MALFORMED_MODEL; OUT_OF_MEMORY. */
+PLEAT_API pleat_status pleat_session_create(const pleat_model *model, const pleat_session_options *options,
+                                            pleat_session **out_session, pleat_error *error);
+PLEAT_API void pleat_session_destroy(pleat_session *session); /* NULL is accepted; no run may be under way */
+
+/* Inputs (those without default first come first, in the model's order) and outputs (the model's, then the taps). */
+PLEAT_API size_t pleat_session_input_count(const pleat_session *session);
+PLEAT_API size_t pleat_session_output_count(const pleat_session *session);
+PLEAT_API const pleat_value_info *pleat_session_input(const pleat_session *session,
+                                                      size_t index); /* NULL past the end */
+PLEAT_API const pleat_value_info *pleat_session_output(const pleat_session *session, size_t index);
+
+/* Runs. `inputs[i]` belongs to session input i; NULL for one that has a default. `outputs[i]`: NULL on entry asks for a
+ * new tensor, which the caller releases; a tensor there must have the right type and shape and is filled. On failure,
+ * no new tensor is handed out. Thread-safe. Errors: SHAPE_MISMATCH and INVALID_ARGUMENT name the tensor, with what was
+ * expected and found. */
+PLEAT_API pleat_status pleat_session_run(pleat_session *session, pleat_tensor *const *inputs, size_t input_count,
+                                         pleat_tensor **outputs, size_t output_count, pleat_error *error);
+
+/* One step of the plan for the given inputs' shapes. Strings live as long as the plan info. */
+typedef struct pleat_step_info {
+  const char *node, *op_type, *kernel;
+  const char *declined; /* "kernel: reason; ..." for the kernels before it, or "" */
+  const char *output;   /* name, type and shape of the first output: "conv1 float[1,64,112,112]" */
+  uint64_t output_bytes;
+  bool is_view;                    /* costs nothing at run time */
+  bool is_dynamic;                 /* shape known only while running: planned then */
+  uint64_t runs, total_ns, min_ns; /* filled when the session profiles */
+} pleat_step_info;
+
+typedef struct pleat_plan_info {
+  size_t step_count;
+  const pleat_step_info *steps;
+  uint64_t activation_bytes;          /* the arena that one run needs */
+  uint64_t activation_bytes_unshared; /* what it would need without reuse */
+  uint64_t workspace_bytes;           /* kernels' scratch memory (in the arena) */
+  uint64_t constant_bytes;            /* weights and other constants that the plan reads */
+} pleat_plan_info;
+
+/* Describes the plan for the given input shapes, which is built if it is not cached. Inputs not named take their known
+ * shape, with 1 for an unknown dimension. */
+PLEAT_API pleat_status pleat_session_plan(pleat_session *session, const pleat_input_shape *shapes, size_t count,
+                                          pleat_plan_info **out_info, pleat_error *error);
+PLEAT_API void pleat_plan_info_destroy(pleat_plan_info *info);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
