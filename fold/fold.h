@@ -22,9 +22,14 @@ typedef struct pleat_pass_context {
 typedef struct pleat_pass {
   const char *name;    /* "bn-into-conv": what --only and --skip take */
   const char *summary; /* one line */
+  bool session_only;   /* not for the offline fold, which leaves everything else as it was */
   /* Changes the graph, keeping its meaning; says what it did in the report. Sets *out_changed when it did something. */
   pleat_status (*run)(pleat_pass_context *ctx, bool *out_changed);
 } pleat_pass;
+
+#define PLEAT_PASS(name) extern const pleat_pass pleat_pass_##name;
+#include "fold/passes.def"
+#undef PLEAT_PASS
 
 /* Runs the pipeline until nothing changes any more (at most a fixed number of rounds), with the verifier after each
  * pass in debug builds. `options` may be NULL. The report (may be NULL) is filled. */
@@ -45,5 +50,8 @@ void pleat_report_removed(pleat_pass_context *ctx, const pleat_pass *pass, const
                           ...) PLEAT_PRINTF(4, 5);
 void pleat_report_kept(pleat_pass_context *ctx, const pleat_pass *pass, const pleat_node *node, const char *format, ...)
     PLEAT_PRINTF(4, 5);
+
+/* Whether any pass said something about the node. */
+bool pleat_report_has(const pleat_pass_context *ctx, const pleat_node *node);
 
 #endif

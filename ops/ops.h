@@ -86,6 +86,7 @@ typedef struct pleat_call {
   void *state;                       /* what prepare made; from pleat_call_state() */
   size_t workspace_size;             /* bytes of scratch memory that run wants */
   void *workspace;                   /* aligned to 64 bytes; content undefined */
+  bool widened;                      /* set by pleat_kernel_prepare: state and workspace are wrapped for half types */
   int threads;        /* how many threads run may use: `#pragma omp parallel for num_threads(call->threads)` */
   pleat_arena *arena; /* prepare: lives as long as the state. run: lives until the outputs were handed out (strings,
                          list items) */
@@ -153,8 +154,9 @@ const pleat_op_attr *pleat_op_attr_find(const pleat_op_def *def, const char *nam
  * reason;
  * ..."; may be NULL). NULL, with the error filled, when none does. */
 const pleat_kernel *pleat_kernel_select(const pleat_call *call, char *declined, size_t declined_size);
-/* prepare and run of a selected kernel, with widening. */
+/* prepare and run of a selected kernel, with widening. A failed prepare needs no release. */
 pleat_status pleat_kernel_prepare(const pleat_kernel *kernel, pleat_call *call);
 pleat_status pleat_kernel_run(const pleat_kernel *kernel, const pleat_call *call);
+void pleat_kernel_release(const pleat_kernel *kernel, pleat_call *call);
 
 #endif

@@ -7,6 +7,8 @@
 #ifndef PLEAT_PROTO_PROTO_H
 #define PLEAT_PROTO_PROTO_H
 
+#include <stdbool.h>
+
 #include "core/arena.h"
 #include "core/error.h"
 #include "onnx.pb-c.h"

@@ -8,7 +8,11 @@
  * that `return pleat_fail(error, PLEAT_MALFORMED_MODEL, "...", ...)` reads well. */
 pleat_status pleat_fail(pleat_error *error, pleat_status status, const char *format, ...) PLEAT_PRINTF(3, 4);
 
-/* Adds where it happened, on the way up; a place already named more precisely is kept. All return error's status. */
+/* The same for a failure about one tensor (value), which it names. */
+pleat_status pleat_fail_tensor(pleat_error *error, const char *tensor, pleat_status status, const char *format, ...)
+    PLEAT_PRINTF(4, 5);
+
+/* Adds where it happened, on the way up; a place already named more precisely is kept. */
 void pleat_error_at_file(pleat_error *error, const char *file);
 void pleat_error_at_node(pleat_error *error, const char *node);
 void pleat_error_at_tensor(pleat_error *error, const char *tensor);

@@ -10,6 +10,8 @@
 #include "core/dtype.h"
 #include "pleat/tensor.h"
 
+enum { PLEAT_MAX_NESTING = 16 }; /* lists inside lists: a documented limit */
+
 struct pleat_tensor {
   pleat_kind kind;
   pleat_dtype dtype;
@@ -39,6 +41,13 @@ pleat_status pleat_tensor_clone(const pleat_tensor *tensor, pleat_tensor **out_t
 
 /* "float[1,3,224,224]", "string[]" (a scalar), "sequence of 3". Returns `buffer`. */
 const char *pleat_tensor_text(const pleat_tensor *tensor, char *buffer, size_t size);
+
+/* Converts src's elements into dst's memory: any type to any, STRING included, as ONNX's Cast does. Both are tensors of
+ * the same count, dst's data is there. Bytes of strings that are made come from `arena`; those that are only passed on
+ * (STRING to STRING) stay where they are. INVALID_ARGUMENT for a string that is no number; UNSUPPORTED for strings from
+ * or to complex numbers. `options` may be NULL. */
+pleat_status pleat_cast_elements(const pleat_tensor *src, pleat_tensor *dst, const pleat_convert_options *options,
+                                 pleat_arena *arena, pleat_error *error);
 
 bool pleat_same_shape(const pleat_tensor *a, const pleat_tensor *b); /* rank and dims */
 

@@ -106,11 +106,15 @@ struct pleat_graph {
   pleat_node *first, *last;
   size_t node_count;
   size_t input_count, input_capacity, output_count, output_capacity, initializer_count, initializer_capacity;
-  pleat_value **inputs; /* all graph inputs in file order, those with an initializer of the same name included */
+  /* All graph inputs in file order, those with an initializer of the same name included. Below IR version 4 the latter
+   * are plain constants: is_initializer, but not is_input. */
+  pleat_value **inputs;
   pleat_value **outputs;
   pleat_value **initializers;
   struct pleat_name_entry *names; /* uthash: name -> value; see pleat_graph_find */
   const void *src;                /* Onnx__GraphProto */
+  bool edited;                    /* something in it, or in a subgraph of it, differs from src */
+  pleat_graph *next_graph;        /* the root's list of all graphs, itself first, removed ones included */
 
   /* ---- only meaningful in the root ---- */
   pleat_arena *arena;
@@ -142,6 +146,9 @@ const char *pleat_graph_intern(pleat_graph *graph, const char *symbol);    /* NU
 /* "conv1", or "Conv#12" (op type and position in its graph) for a node without a name. Returns `buffer`. */
 const char *pleat_node_label(const pleat_node *node, char *buffer, size_t size);
 bool pleat_node_is(const pleat_node *node, const char *op_type); /* op of the default domain */
+
+/* The first opset version of the operator's definition in force ("Gemm-7"); 0 when there is none. */
+int pleat_node_since(const pleat_node *node);
 
 /* The value's data if it is surely constant: an initializer that no caller can override, or what a constant subgraph
  * that was evaluated gave; NULL otherwise (also for PLEAT_OK). Materialised on first use: typed fields, external data,
@@ -216,10 +223,19 @@ pleat_status pleat_graph_verify(const pleat_graph *graph, pleat_error *error);
  * (shapes) are followed. Declared shapes are merged. Unsupported nodes leave their outputs unknown. */
 pleat_status pleat_graph_infer(pleat_graph *graph, pleat_error *error);
 
+/* infer.c: multiply-adds of one node after inference: 0 when it does none worth counting, UINT64_MAX when it does but
+ * its shapes are not all known. */
+uint64_t pleat_node_macs(const pleat_node *node);
+
 /* eval.c: runs one node whose inputs are all constant, with its last (reference) kernel, and hands out new heap tensors
  * (out_outputs has node->output_count places; absent outputs give NULL). UNSUPPORTED when nothing runs it or it is not
  * deterministic. */
 pleat_status pleat_graph_evaluate(pleat_node *node, pleat_tensor **out_outputs, pleat_error *error);
+
+/* pleat_value_constant, and beyond it: when every node above the value is deterministic and rests on constants only, they are
+ * evaluated and the results kept with their values (which are constant from then on). NULL for PLEAT_OK: it depends on an
+ * input, on an overridable initializer or on chance, or is larger than `limit` bytes. */
+pleat_status pleat_value_compute(pleat_value *value, size_t limit, const pleat_tensor **out_tensor, pleat_error *error);
 
 /* Every operator of the graph and its subgraphs that nothing here runs, once each, as text: "Op (opset N): nodes a, b".
  * Returns the count; strings live in the graph. */

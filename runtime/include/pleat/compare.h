@@ -8,14 +8,20 @@
 extern "C" {
 #endif
 
-/* An element passes when |actual - expected| <= atol + rtol * |expected|; equal infinities pass, and so do two NaNs.
- * Strings and booleans must be equal; integers follow the same rule as floats. */
+/* An element is good when |actual - expected| <= atol + rtol * |expected| (the rule of ONNX's own backend tests), or
+ * when the difference is within the noise that rounding leaves in a floating-point computation whatever the order of
+ * its sums: |actual - expected| <= eps * max(noise * M, 2), where M is the largest finite |expected| of the tensor and
+ * eps the spacing of its type above 1 (2^-23 for float, 2^-10 for float16, 2^-7 for bfloat16, 2^-52 for double). The
+ * noise rule is for elements near zero beside large ones, and for the tails of sigmoid and softmax; noise = 0 turns it
+ * off. Equal infinities are good, and so are two NaNs. Strings and booleans must be equal; integers follow the first
+ * rule. */
 typedef struct pleat_tolerance {
   double rtol, atol;
+  double noise; /* in units of eps * M; 0: only rtol and atol count */
 } pleat_tolerance;
 
 #define PLEAT_TOLERANCE_INIT                                                                                           \
-  { .rtol = 1e-3, .atol = 1e-7 }
+  { .rtol = 1e-3, .atol = 1e-7, .noise = 16 }
 
 typedef struct pleat_comparison {
   bool match;       /* same kind, type and shape, and no bad element */
@@ -23,6 +29,7 @@ typedef struct pleat_comparison {
   char reason[256]; /* why it is not comparable, or what the first bad element is; "" on a match */
   uint64_t count;   /* elements compared */
   uint64_t bad;     /* elements out of tolerance */
+  uint64_t noisy;   /* elements that are good by the noise rule only */
   uint64_t nan_actual, nan_expected;
   double max_abs;         /* largest |actual - expected| over the finite pairs */
   double max_rel;         /* largest |actual - expected| / |expected| where expected is not 0 */

@@ -1,0 +1,38 @@
+/* BatchNormalization in inference as what it is: one affine map y = scale * x + shift a channel, in double. */
+#ifndef PLEAT_FOLD_AFFINE_H
+#define PLEAT_FOLD_AFFINE_H
+
+#include "fold/fold.h"
+
+typedef struct pleat_affine {
+  size_t channels;
+  double *scale, *shift; /* in the graph's arena */
+} pleat_affine;
+
+/* Room for a reason that a function below gives. */
+enum { PLEAT_REASON_SIZE = 320 };
+
+/* Reads a BatchNormalization node: scale = gamma / sqrt(var + epsilon), shift = beta - scale * mean (Ioffe and Szegedy
+ * 2015, section 3.1). *out_affine is only filled when `reason` stays ""; otherwise `reason` says why the node is no
+ * fixed affine map a channel: training mode, parameters that are not constant, statistics per activation, non-finite
+ * results. */
+pleat_status pleat_affine_of_bn(pleat_pass_context *ctx, pleat_node *node, pleat_affine *out_affine,
+                                char reason[PLEAT_REASON_SIZE]);
+
+/* The node that produces the BN's input, when the BN may be folded into it: nothing else reads that value. NULL with a
+ * reason otherwise. */
+pleat_node *pleat_affine_producer(const pleat_node *bn, char reason[PLEAT_REASON_SIZE]);
+
+/* Why a weight or bias cannot be changed, as text ("" when `data` is there). */
+void pleat_affine_explain_weight(const pleat_value *value, const char *what, char reason[PLEAT_REASON_SIZE]);
+
+/* Rounds `count` doubles once to `dtype` in a new tensor. NULL with a reason when one is not finite in that type. */
+pleat_status pleat_affine_round(pleat_pass_context *ctx, pleat_dtype dtype, int rank, const int64_t *dims,
+                                const double *values, const char *what, pleat_tensor **out_tensor,
+                                char reason[PLEAT_REASON_SIZE]);
+
+/* Lets `producer` write what `bn` wrote, and removes `bn`: the value keeps the BN's output name, since it keeps its
+ * meaning. */
+pleat_status pleat_affine_take_over(pleat_pass_context *ctx, pleat_node *producer, pleat_node *bn);
+
+#endif

@@ -1,0 +1,39 @@
+/* Nodes that hand their input on: Identity, and Dropout in inference whose mask nobody wants. */
+#include "fold/fold.h"
+
+static bool is_noop(const pleat_node *node) {
+  if (node->input_count == 0 || node->inputs[0] == NULL || node->output_count == 0 || node->outputs[0] == NULL)
+    return false;
+  if (pleat_node_is(node, "Identity")) return true;
+  if (!pleat_node_is(node, "Dropout")) return false;
+  for (size_t i = 1; i < node->output_count; i++) {
+    const pleat_value *mask = node->outputs[i];
+    if (mask != NULL && (mask->use_count > 0 || mask->is_output)) return false;
+  }
+  int since = pleat_node_since(node);
+  if (since >= 12) return node->input_count < 3 || node->inputs[2] == NULL; /* training_mode defaults to false */
+  return since >= 7 || pleat_attr_int(node, "is_test") != 0;
+}
+
+static pleat_status visit(pleat_pass_context *ctx, pleat_graph *graph, bool *changed) {
+  PLEAT_FOR_NODES_SAFE(node, graph) {
+    if (!is_noop(node)) continue;
+    pleat_value *input = node->inputs[0], *output = node->outputs[0];
+    if (!pleat_value_can_replace(output, input)) continue; /* an input or constant that is a graph output */
+    if (!pleat_value_replace(output, input)) return PLEAT_OOM(ctx->error);
+    pleat_report_removed(ctx, &pleat_pass_remove_noops, node, "hands its input on");
+    pleat_node_remove(node);
+    *changed = true;
+  }
+  return PLEAT_OK;
+}
+
+static pleat_status run(pleat_pass_context *ctx, bool *out_changed) {
+  return pleat_fold_each_graph(ctx, ctx->graph, visit, out_changed);
+}
+
+const pleat_pass pleat_pass_remove_noops = {
+    .name = "remove-noops",
+    .summary = "Identity, and Dropout in inference",
+    .run = run,
+};

@@ -1,0 +1,191 @@
+/* Choosing, preparing and running a kernel. The one place that knows about widening: a kernel with PLEAT_KERNEL_WIDEN
+ * sees float copies ("shadows") of float16 and bfloat16 tensors; constants are converted once, in prepare, everything
+ * else through the workspace in each run. Results are rounded once, at the end. */
+#include "ops/ops.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/checked.h"
+
+enum { ALIGNMENT = 64 };
+
+/* What a widened kernel's state is wrapped in. */
+typedef struct widened {
+  void *state;           /* the kernel's own */
+  size_t workspace_size; /* the kernel's own, at the start of the workspace */
+  pleat_tensor *inputs;  /* shadows of all inputs: data only where constant; kind OTHER marks "not shadowed" */
+} widened;
+
+static bool is_half(const pleat_tensor *tensor) {
+  return tensor != NULL && tensor->kind == PLEAT_KIND_TENSOR && (PLEAT_M(tensor->dtype) & PLEAT_M_HALF) != 0;
+}
+
+static bool wants_widening(const pleat_kernel *kernel, const pleat_call *call) {
+  if ((kernel->flags & PLEAT_KERNEL_WIDEN) == 0) return false;
+  for (size_t i = 0; i < call->input_count; i++) {
+    if (is_half(call->inputs[i])) return true;
+  }
+  for (size_t i = 0; i < call->output_count; i++) {
+    if (is_half(call->outputs[i])) return true;
+  }
+  return false;
+}
+
+static size_t shadow_bytes(const pleat_tensor *tensor) {
+  return is_half(tensor) ? ((tensor->count * sizeof(float)) + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1) : 0;
+}
+
+/* Descriptors and buffers of the shadows behind the kernel's own workspace. */
+static size_t widened_workspace_size(const pleat_call *call, size_t own) {
+  size_t size = (own + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+  size += (call->input_count + call->output_count) * (sizeof(pleat_tensor) + sizeof(void *)) + ALIGNMENT;
+  for (size_t i = 0; i < call->input_count; i++) size += shadow_bytes(call->inputs[i]);
+  for (size_t i = 0; i < call->output_count; i++) size += shadow_bytes(call->outputs[i]);
+  return size;
+}
+
+static const pleat_tensor *primary(const pleat_call *call) {
+  for (size_t i = 0; i < call->input_count; i++) {
+    if (call->inputs[i] != NULL) return call->inputs[i];
+  }
+  return call->output_count > 0 ? call->outputs[0] : NULL;
+}
+
+const pleat_kernel *pleat_kernel_select(const pleat_call *call, char *declined, size_t declined_size) {
+  const pleat_tensor *first = primary(call);
+  char why[512] = "";
+  size_t used = 0;
+  if (declined_size > 0) declined[0] = '\0';
+  for (const pleat_kernel *const *kernel = call->node->def->kernels; *kernel != NULL; kernel++) {
+    const char *reason = NULL;
+    char text[64];
+    if (first != NULL && first->kind == PLEAT_KIND_TENSOR && (*kernel)->types != 0 &&
+        ((*kernel)->types & PLEAT_M(first->dtype)) == 0) {
+      snprintf(text, sizeof text, "not for %s", pleat_dtype_name(first->dtype));
+      reason = text;
+    } else if ((*kernel)->supports != NULL) {
+      reason = (*kernel)->supports(call);
+    }
+    if (reason == NULL) {
+      if (declined != NULL) snprintf(declined, declined_size, "%s", why);
+      return *kernel;
+    }
+    int wrote = snprintf(why + used, sizeof why - used, "%s%s: %s", used > 0 ? "; " : "", (*kernel)->name, reason);
+    if (wrote > 0) used = used + (size_t)wrote < sizeof why ? used + (size_t)wrote : sizeof why - 1;
+  }
+  pleat_fail(call->error, PLEAT_UNSUPPORTED, "no kernel of %s takes this (%s)", call->node->op_type, why);
+  return NULL;
+}
+
+void *pleat_call_state(pleat_call *call, size_t size) {
+  call->state = pleat_arena_alloc(call->arena, size);
+  return call->state;
+}
+
+/* Shadows as prepare sees them: float descriptors, converted data where the input is constant. */
+static pleat_status prepare_widened(const pleat_kernel *kernel, pleat_call *call) {
+  widened *wrap = pleat_arena_alloc(call->arena, sizeof *wrap);
+  pleat_tensor *shadows = pleat_arena_array(call->arena, call->input_count + call->output_count, sizeof *shadows);
+  const pleat_tensor **inputs = pleat_arena_array(call->arena, call->input_count, sizeof *inputs);
+  pleat_tensor **outputs = pleat_arena_array(call->arena, call->output_count, sizeof *outputs);
+  if (wrap == NULL || shadows == NULL || inputs == NULL || outputs == NULL) return PLEAT_OOM(call->error);
+  for (size_t i = 0; i < call->input_count; i++) {
+    const pleat_tensor *tensor = call->inputs[i];
+    inputs[i] = tensor;
+    shadows[i].kind = PLEAT_KIND_OTHER;
+    if (!is_half(tensor)) continue;
+    shadows[i] = *tensor;
+    shadows[i].dtype = PLEAT_FLOAT;
+    if (tensor->data != NULL) {
+      shadows[i].data = pleat_arena_aligned(call->arena, tensor->count * sizeof(float), ALIGNMENT);
+      if (shadows[i].data == NULL) return PLEAT_OOM(call->error);
+      pleat_convert(tensor->dtype, tensor->data, PLEAT_FLOAT, shadows[i].data, tensor->count, NULL);
+    }
+    inputs[i] = &shadows[i];
+  }
+  for (size_t i = 0; i < call->output_count; i++) {
+    outputs[i] = call->outputs[i];
+    if (!is_half(call->outputs[i])) continue;
+    pleat_tensor *shadow = &shadows[call->input_count + i];
+    *shadow = *call->outputs[i];
+    shadow->dtype = PLEAT_FLOAT;
+    outputs[i] = shadow;
+  }
+  pleat_call inner = *call;
+  inner.inputs = inputs;
+  inner.outputs = outputs;
+  if (kernel->prepare != NULL) PLEAT_TRY(kernel->prepare(&inner));
+  *wrap = (widened){.state = inner.state, .workspace_size = inner.workspace_size, .inputs = shadows};
+  call->state = wrap;
+  call->workspace_size = widened_workspace_size(call, inner.workspace_size);
+  call->widened = true;
+  return PLEAT_OK;
+}
+
+pleat_status pleat_kernel_prepare(const pleat_kernel *kernel, pleat_call *call) {
+  call->state = NULL;
+  call->workspace_size = 0;
+  call->widened = false;
+  if (wants_widening(kernel, call)) return prepare_widened(kernel, call);
+  return kernel->prepare != NULL ? kernel->prepare(call) : PLEAT_OK;
+}
+
+static pleat_status run_widened(const pleat_kernel *kernel, const pleat_call *call) {
+  const widened *wrap = call->state;
+  const size_t total = call->input_count + call->output_count;
+  char *cursor = (char *)call->workspace + ((wrap->workspace_size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1));
+  pleat_tensor *shadows = (pleat_tensor *)(void *)cursor;
+  cursor += total * sizeof *shadows;
+  const pleat_tensor **inputs = (const pleat_tensor **)(void *)cursor;
+  cursor += call->input_count * sizeof *inputs;
+  pleat_tensor **outputs = (pleat_tensor **)(void *)cursor;
+  cursor += call->output_count * sizeof *outputs;
+  cursor += (ALIGNMENT - (uintptr_t)cursor % ALIGNMENT) % ALIGNMENT;
+  for (size_t i = 0; i < call->input_count; i++) {
+    const pleat_tensor *tensor = call->inputs[i];
+    inputs[i] = tensor;
+    if (!is_half(tensor)) continue;
+    shadows[i] = wrap->inputs[i];
+    inputs[i] = &shadows[i];
+    if (shadows[i].data != NULL || tensor->count == 0) continue;
+    shadows[i].data = cursor;
+    cursor += shadow_bytes(tensor);
+    pleat_convert(tensor->dtype, tensor->data, PLEAT_FLOAT, shadows[i].data, tensor->count, NULL);
+  }
+  for (size_t i = 0; i < call->output_count; i++) {
+    outputs[i] = call->outputs[i];
+    if (!is_half(call->outputs[i])) continue;
+    pleat_tensor *shadow = &shadows[call->input_count + i];
+    *shadow = *call->outputs[i];
+    shadow->dtype = PLEAT_FLOAT;
+    shadow->data = shadow->count > 0 ? cursor : NULL;
+    cursor += shadow_bytes(call->outputs[i]);
+    outputs[i] = shadow;
+  }
+  pleat_call inner = *call;
+  inner.inputs = inputs;
+  inner.outputs = outputs;
+  inner.state = wrap->state;
+  inner.workspace_size = wrap->workspace_size;
+  inner.widened = false;
+  PLEAT_TRY(kernel->run(&inner));
+  for (size_t i = 0; i < call->output_count; i++) {
+    pleat_tensor *tensor = call->outputs[i];
+    if (is_half(tensor) && tensor->count > 0) {
+      pleat_convert(PLEAT_FLOAT, outputs[i]->data, tensor->dtype, tensor->data, tensor->count, NULL);
+    }
+  }
+  return PLEAT_OK;
+}
+
+pleat_status pleat_kernel_run(const pleat_kernel *kernel, const pleat_call *call) {
+  return call->widened ? run_widened(kernel, call) : kernel->run(call);
+}
+
+void pleat_kernel_release(const pleat_kernel *kernel, pleat_call *call) {
+  if (kernel->release != NULL && call->state != NULL) {
+    kernel->release(call->widened ? ((widened *)call->state)->state : call->state);
+  }
+  call->state = NULL;
+}

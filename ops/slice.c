@@ -1,0 +1,157 @@
+/* Slice: start, end and step along some axes, as numpy slices. Attributes in opset 1, inputs from 10 on. Negative
+ * starts and ends count from the end, and whatever lies outside is clamped, so that any int64 is a valid bound. One
+ * strided copy. */
+#include <inttypes.h>
+
+#include "ops/movement.h"
+
+enum { FROM_INPUTS = 1u << 0 };
+
+static const pleat_op_version versions[] = {{1, 1, 1, 1, 1, 0, 0},
+                                            {10, 3, 5, 1, 1, 0, FROM_INPUTS},
+                                            {11, 3, 5, 1, 1, 0, FROM_INPUTS},
+                                            {13, 3, 5, 1, 1, 0, FROM_INPUTS},
+                                            {0}};
+static const pleat_op_attr attrs[] = {{.name = "starts", .type = PLEAT_ATTR_INTS, .required = true, .until = 9},
+                                      {.name = "ends", .type = PLEAT_ATTR_INTS, .required = true, .until = 9},
+                                      {.name = "axes", .type = PLEAT_ATTR_INTS, .until = 9},
+                                      {0}};
+
+/* starts, ends, axes, steps: which are given, and their values. */
+enum { STARTS, ENDS, AXES, STEPS, LISTS };
+typedef struct bounds {
+  bool given[LISTS];
+  pleat_ints lists[LISTS];
+} bounds;
+
+static pleat_status read_bounds(const pleat_node *node, const pleat_op_version *version,
+                                const pleat_tensor *const tensors[LISTS], int rank, bounds *b, pleat_error *error) {
+  static const char *const names[LISTS] = {"starts", "ends", "axes", "steps"};
+  for (int i = 0; i < LISTS; i++) {
+    if (version->flags & FROM_INPUTS) {
+      PLEAT_TRY(pleat_ints_read(tensors[i], names[i], PLEAT_MAX_RANK, &b->lists[i], error));
+    } else {
+      PLEAT_TRY(pleat_ints_attr(node, names[i], PLEAT_MAX_RANK, &b->lists[i], error));
+      b->given[i] = b->lists[i].count >= 0;
+    }
+  }
+  PLEAT_TRY(pleat_ints_to_axes(&b->lists[AXES], rank, error));
+  int count = b->lists[STARTS].count;
+  for (int i = ENDS; i < LISTS && count >= 0; i++)
+    if (b->lists[i].count >= 0 && b->lists[i].count != count)
+      return pleat_fail(error, PLEAT_SHAPE_MISMATCH, "'%s' has %d values, 'starts' has %d", names[i], b->lists[i].count,
+                        count);
+  if (count > rank) return pleat_fail(error, PLEAT_SHAPE_MISMATCH, "%d axes are sliced, the input has %d", count, rank);
+  for (int i = 0; i < b->lists[STEPS].count; i++)
+    if (b->lists[STEPS].values[i] == 0) return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "a step is 0");
+  return PLEAT_OK;
+}
+
+static bool is_complete(const bounds *b) {
+  for (int i = 0; i < LISTS; i++)
+    if (b->given[i] && b->lists[i].count < 0) return false;
+  return true;
+}
+
+/* The first index and the number of indices taken from a dimension of size `dim`. */
+static void resolve(int64_t start, int64_t end, int64_t step, int64_t dim, int64_t *out_first, int64_t *out_count) {
+  int64_t low = step > 0 ? 0 : -1, high = step > 0 ? dim : dim - 1;
+  if (start < 0) start += dim;
+  if (end < 0) end += dim;
+  if (start < 0) start = 0;
+  if (start > high) start = high; /* -1 for an empty dimension taken backwards */
+  end = end < low ? low : end > high ? high : end;
+  uint64_t stride = step > 0 ? (uint64_t)step : 0 - (uint64_t)step;
+  int64_t span = step > 0 ? end - start : start - end;
+  *out_first = start;
+  *out_count = span <= 0 ? 0 : (int64_t)(((uint64_t)span - 1) / stride + 1);
+}
+
+/* Takes a whole dimension whatever its size is. Exporters write INT32_MAX or INT64_MAX for "to the end". */
+static bool takes_all(int64_t start, int64_t end, int64_t step) {
+  return (step == 1 && start == 0 && end >= INT32_MAX) || (step == -1 && start == -1 && end <= INT32_MIN);
+}
+
+static pleat_dim sliced(pleat_dim dim, int64_t start, int64_t end, int64_t step) {
+  if (!pleat_dim_is_known(dim)) return takes_all(start, end, step) ? dim : pleat_dim_unknown();
+  int64_t first = 0, count = 0;
+  resolve(start, end, step, dim.value, &first, &count);
+  return pleat_dim_known(count);
+}
+
+static int axis_of(const bounds *b, int i) {
+  return b->given[AXES] ? (int)b->lists[AXES].values[i] : i;
+}
+static int64_t step_of(const bounds *b, int i) {
+  return b->given[STEPS] ? b->lists[STEPS].values[i] : 1;
+}
+
+/* Bounds not known: the dimensions that are surely not sliced stay. */
+static void forget_sliced(const bounds *b, int64_t length, pleat_shape *shape) {
+  int count = shape->rank;
+  if (!b->given[AXES] && length >= 0 && length < count) count = (int)length;
+  if (b->given[AXES] && b->lists[AXES].count >= 0) count = b->lists[AXES].count;
+  bool axes_known = !b->given[AXES] || b->lists[AXES].count >= 0;
+  for (int i = 0; i < count; i++) shape->dims[axes_known ? axis_of(b, i) : i] = pleat_dim_unknown();
+}
+
+static pleat_status infer(pleat_infer *ctx) {
+  PLEAT_TRY(pleat_require_tensors(ctx));
+  const pleat_type *in = &ctx->inputs[0];
+  pleat_type *out = &ctx->outputs[0];
+  out->dtype = in->dtype;
+  if (in->shape.rank < 0) return PLEAT_OK;
+  bounds b = {0};
+  const pleat_tensor *tensors[LISTS] = {0};
+  for (size_t i = 0; i < LISTS; i++) {
+    b.given[i] = pleat_infer_has(ctx, i + 1);
+    if (b.given[i]) tensors[i] = ctx->inputs[i + 1].data;
+  }
+  PLEAT_TRY(read_bounds(ctx->node, ctx->version, tensors, in->shape.rank, &b, ctx->error));
+  out->shape = in->shape;
+  if (!is_complete(&b)) {
+    forget_sliced(&b, pleat_ints_length(&ctx->inputs[1]), &out->shape);
+    return PLEAT_OK;
+  }
+  for (int i = 0; i < b.lists[STARTS].count; i++) {
+    pleat_dim *dim = &out->shape.dims[axis_of(&b, i)];
+    *dim = sliced(*dim, b.lists[STARTS].values[i], b.lists[ENDS].values[i], step_of(&b, i));
+  }
+  return PLEAT_OK;
+}
+
+static pleat_status run(const pleat_call *call) {
+  const pleat_tensor *in = pleat_in(call, 0);
+  pleat_tensor *out = pleat_out(call, 0);
+  if (out->count == 0) return PLEAT_OK;
+  bounds b = {0};
+  const pleat_tensor *tensors[LISTS] = {0};
+  for (size_t i = 0; i < LISTS; i++) {
+    tensors[i] = pleat_in(call, i + 1);
+    b.given[i] = tensors[i] != NULL;
+  }
+  PLEAT_TRY(read_bounds(call->node, call->version, tensors, in->rank, &b, call->error));
+  int64_t src_strides[PLEAT_MAX_RANK], dst_strides[PLEAT_MAX_RANK], offset = 0;
+  pleat_dense_strides(in->rank, in->dims, src_strides);
+  pleat_dense_strides(out->rank, out->dims, dst_strides);
+  for (int i = 0; i < b.lists[STARTS].count; i++) {
+    int axis = axis_of(&b, i);
+    int64_t first = 0, count = 0, step = step_of(&b, i);
+    resolve(b.lists[STARTS].values[i], b.lists[ENDS].values[i], step, in->dims[axis], &first, &count);
+    offset += first * src_strides[axis];
+    /* A step that is taken at least once is smaller than the dimension, so this cannot overflow. */
+    src_strides[axis] = count > 1 ? src_strides[axis] * step : 0;
+  }
+  size_t size = pleat_dtype_size(in->dtype);
+  pleat_copy_strided(size, out->rank, out->dims, out->data, dst_strides, (const char *)in->data + (size_t)offset * size,
+                     src_strides, call->threads);
+  return PLEAT_OK;
+}
+
+static const pleat_kernel reference = {.name = "reference", .run = run};
+const pleat_op_def pleat_op_Slice = {.name = "Slice",
+                                     .domain = "",
+                                     .versions = versions,
+                                     .attrs = attrs,
+                                     .infer = infer,
+                                     .kernels = (const pleat_kernel *const[]){&reference, NULL}};

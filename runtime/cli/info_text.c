@@ -1,0 +1,186 @@
+/* A model's description as aligned text. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "cli.h"
+#include "info.h"
+
+static void print_values(text_table *table, const char *what, const pleat_value_info *values, size_t count) {
+  char type[TEXT_TYPE];
+  for (size_t i = 0; i < count; i++) {
+    text_table_cell(table, "%s", what);
+    text_table_cell(table, "%s  %s%s", values[i].name, text_value_type(&values[i], type),
+                    values[i].has_default ? " (has a default)" : "");
+  }
+}
+
+static void print_line(text_table *table, const char *what, const char *value) {
+  if (!*value) return;
+  text_table_cell(table, "%s", what);
+  text_table_cell(table, "%s", value);
+}
+
+static void print_identity(text_table *table, const facts *facts) {
+  const pleat_model_info *info = facts->info;
+  char size[TEXT_NUMBER];
+  text_table_cell(table, "file");
+  text_table_cell(table, "%s (%s)", facts->path, text_bytes(facts->file_bytes, size));
+  print_line(table, "graph", info->graph_name);
+  if (*info->producer_name) {
+    text_table_cell(table, "producer");
+    text_table_cell(table, "%s%s%s", info->producer_name, *info->producer_version ? " " : "", info->producer_version);
+  }
+  print_line(table, "domain", info->domain);
+  print_line(table, "description", info->doc_string);
+  text_table_cell(table, "IR version");
+  text_table_cell(table, "%" PRId64, info->ir_version);
+  for (size_t i = 0; i < info->opset_count; i++) {
+    text_table_cell(table, "opset");
+    text_table_cell(table, "%s %" PRId64, info_domain(info->opset_domains[i]), info->opset_versions[i]);
+  }
+  for (size_t i = 0; i < info->metadata_count; i++) {
+    text_table_cell(table, "metadata");
+    text_table_cell(table, "%s = %s", info->metadata_keys[i], info->metadata_values[i]);
+  }
+}
+
+/* The input whose --shape would help, or NULL. */
+static const pleat_value_info *unknown_input(const pleat_model_info *info) {
+  for (size_t i = 0; i < info->input_count; i++) {
+    if (info->inputs[i].rank < 0) return &info->inputs[i];
+    for (int d = 0; d < info->inputs[i].rank; d++)
+      if (info->inputs[i].dims[d].value < 0) return &info->inputs[i];
+  }
+  return NULL;
+}
+
+/* "--shape x=1x3x224x224" with 1 for what is not known; allocated. */
+static char *shape_hint(const pleat_value_info *input) {
+  if (input->rank < 0) return cli_printf("--shape %s=1x3x224x224", input->name);
+  char *hint = cli_printf("--shape %s=", input->name);
+  for (int d = 0; d < input->rank; d++) {
+    int64_t value = input->dims[d].value;
+    char *longer = cli_printf("%s%s%" PRId64, hint, d ? "x" : "", value >= 0 ? value : 1);
+    free(hint);
+    hint = longer;
+  }
+  return hint;
+}
+
+static void print_macs(text_table *table, const pleat_model_info *info) {
+  char macs[TEXT_NUMBER];
+  text_table_cell(table, "multiply-adds");
+  const pleat_value_info *input = info->macs_unknown ? unknown_input(info) : NULL;
+  if (input) {
+    char *hint = shape_hint(input);
+    text_table_cell(table, "%s, without %zu nodes whose shapes are not known: try %s", text_count(info->macs, macs),
+                    info->macs_unknown, hint);
+    free(hint);
+  } else if (info->macs_unknown) {
+    text_table_cell(table, "%s, without %zu nodes whose shapes depend on the data", text_count(info->macs, macs),
+                    info->macs_unknown);
+  } else {
+    text_table_cell(table, "%s", text_count(info->macs, macs));
+  }
+}
+
+static void print_costs(text_table *table, const facts *facts) {
+  const pleat_model_info *info = facts->info;
+  char first[TEXT_NUMBER], second[TEXT_NUMBER], third[TEXT_NUMBER];
+  text_table_cell(table, "nodes");
+  text_table_cell(table, "%zu", info->node_count);
+  if (info->function_count) {
+    text_table_cell(table, "functions");
+    text_table_cell(table, "%zu", info->function_count);
+  }
+  text_table_cell(table, "parameters");
+  text_table_cell(table, "%s", text_count(info->parameter_count, first));
+  text_table_cell(table, "weights");
+  text_table_cell(table, "%s in %zu initializers", text_bytes(info->weight_bytes, first), info->initializer_count);
+  print_macs(table, info);
+  text_table_cell(table, "activations");
+  if (facts->plan)
+    text_table_cell(table, "%s (%s without reuse; workspace %s)", text_bytes(facts->plan->activation_bytes, first),
+                    text_bytes(facts->plan->activation_bytes_unshared, second),
+                    text_bytes(facts->plan->workspace_bytes, third));
+  else text_table_cell(table, "not known: %s", facts->plan_error.message);
+}
+
+static void print_operators(const pleat_model_info *info, FILE *file) {
+  size_t count = 0;
+  op_count *counts = info_count_operators(info, &count);
+  text_table *table = text_table_create("rl");
+  for (size_t i = 0; i < count; i++) {
+    text_table_cell(table, "%zu", counts[i].count);
+    text_table_cell(table, "%s%s%s", counts[i].domain, *counts[i].domain ? "." : "", counts[i].op_type);
+  }
+  fputs("\noperators\n", file);
+  text_table_print(table, file, 2);
+  text_table_destroy(table);
+  free(counts);
+  if (info->unsupported_count == 0) return;
+  fputs("\nnot supported\n", file);
+  for (size_t i = 0; i < info->unsupported_count; i++) {
+    fputs("  ", file);
+    cli_put_clean(file, info->unsupported[i]);
+    putc('\n', file);
+  }
+}
+
+static void print_nodes(const pleat_model_info *info, FILE *file) {
+  text_table *table = text_table_create("rllrl");
+  static const char *const heads[] = {"#", "op", "name", "multiply-adds", "outputs"};
+  for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) text_table_cell(table, "%s", heads[i]);
+  for (size_t i = 0; i < info->node_count; i++) {
+    const pleat_node_info *node = &info->nodes[i];
+    char type[TEXT_TYPE], macs[TEXT_NUMBER], *outputs = cli_strdup("");
+    for (size_t o = 0; o < node->output_count; o++) {
+      if (!*node->outputs[o]) continue;
+      char *longer = cli_printf("%s%s%s %s", outputs, *outputs ? ", " : "", node->outputs[o],
+                                text_value_type(&node->output_infos[o], type));
+      free(outputs);
+      outputs = longer;
+    }
+    text_table_cell(table, "%zu", i);
+    text_table_cell(table, "%*s%s%s", 2 * node->depth, "", node->op_type, node->supported ? "" : " (unsupported)");
+    text_table_cell(table, "%s", node->name);
+    text_table_cell(table, "%s", node->macs ? text_count(node->macs, macs) : "");
+    text_table_cell(table, "%s", outputs);
+    free(outputs);
+  }
+  fputs("\nnodes\n", file);
+  text_table_print(table, file, 2);
+  text_table_destroy(table);
+}
+
+static void print_steps(const pleat_plan_info *plan, FILE *file) {
+  text_table *table = text_table_create("rlllll");
+  static const char *const heads[] = {"#", "op", "kernel", "node", "output", "declined"};
+  for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) text_table_cell(table, "%s", heads[i]);
+  for (size_t i = 0; i < plan->step_count; i++) {
+    const pleat_step_info *step = &plan->steps[i];
+    text_table_cell(table, "%zu", i);
+    text_table_cell(table, "%s", step->op_type);
+    text_table_cell(table, "%s%s%s", step->kernel, step->is_view ? " (view)" : "",
+                    step->is_dynamic ? " (dynamic)" : "");
+    text_table_cell(table, "%s", step->node);
+    text_table_cell(table, "%s", step->output);
+    text_table_cell(table, "%s", step->declined);
+  }
+  fputs("\nsteps\n", file);
+  text_table_print(table, file, 2);
+  text_table_destroy(table);
+}
+
+void info_print(const facts *facts, bool nodes, bool kernels, FILE *file) {
+  text_table *table = text_table_create("ll");
+  print_identity(table, facts);
+  print_values(table, "input", facts->info->inputs, facts->info->input_count);
+  print_values(table, "output", facts->info->outputs, facts->info->output_count);
+  print_costs(table, facts);
+  text_table_print(table, file, 0);
+  text_table_destroy(table);
+  print_operators(facts->info, file);
+  if (nodes) print_nodes(facts->info, file);
+  if (kernels && facts->plan) print_steps(facts->plan, file);
+}

@@ -1,0 +1,42 @@
+/* Loading, compiling, and the machine: clock and cores. */
+#ifdef __linux__
+#define _GNU_SOURCE /* sched_getaffinity, CPU_COUNT */
+#endif
+#include "session.h"
+
+#include <sched.h>
+#include <time.h>
+#include <unistd.h>
+
+int loaded_init(const cli *cli, const char *path, const pleat_session_options *options, loaded *out_loaded) {
+  pleat_error error = PLEAT_ERROR_INIT;
+  *out_loaded = (loaded){0};
+  pleat_status status = pleat_model_load(path, &out_loaded->model, &error);
+  if (status == PLEAT_OK) status = pleat_session_create(out_loaded->model, options, &out_loaded->session, &error);
+  if (status == PLEAT_OK) return CLI_OK;
+  loaded_deinit(out_loaded);
+  cli_error_at(&error, path);
+  int code = cli_fail(cli, &error);
+  return status == PLEAT_INVALID_ARGUMENT && options->taps ? CLI_USAGE : code;
+}
+
+void loaded_deinit(loaded *loaded) {
+  pleat_session_destroy(loaded->session);
+  pleat_model_release(loaded->model);
+  *loaded = (struct loaded){0};
+}
+
+uint64_t clock_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int core_count(void) {
+#ifdef __linux__
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) return CPU_COUNT(&set);
+#endif
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  return cores > 0 ? (int)cores : 1;
+}

@@ -1,0 +1,215 @@
+/* The graph's bones: construction, name tables, lookups and labels.
+ *
+ * Invariants kept here: every live value is in its graph's name table under its own name; ids are dense indices into
+ * the root's lists; every graph of a root is in the root's `next_graph` list, so that its hash tables (the only memory
+ * outside of the arena, with the owned tensors) can be freed. */
+#include "graph/graph_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *pleat_normal_domain(const char *domain) {
+  return domain == NULL || strcmp(domain, "ai.onnx") == 0 ? "" : domain;
+}
+
+/* ---- construction ---- */
+
+pleat_graph *pleat_graph_new_root(const pleat_model *model) {
+  pleat_arena *arena = pleat_arena_create();
+  pleat_graph *root = arena == NULL ? NULL : pleat_arena_alloc(arena, sizeof *root);
+  if (root == NULL) {
+    pleat_arena_destroy(arena);
+    return NULL;
+  }
+  root->name = "";
+  root->root = root;
+  root->arena = arena;
+  root->model = model;
+  return root;
+}
+
+pleat_graph *pleat_graph_new_subgraph(pleat_node *owner) {
+  pleat_graph *root = owner->graph->root;
+  pleat_graph *graph = pleat_arena_alloc(root->arena, sizeof *graph);
+  if (graph == NULL) return NULL;
+  graph->name = "";
+  graph->root = root;
+  graph->parent = owner->graph;
+  graph->owner = owner;
+  graph->next_graph = root->next_graph;
+  root->next_graph = graph;
+  return graph;
+}
+
+void pleat_graph_destroy(pleat_graph *root) {
+  if (root == NULL) return;
+  for (pleat_graph *graph = root; graph != NULL; graph = graph->next_graph) HASH_CLEAR(hh, graph->names);
+  HASH_CLEAR(hh, root->symbols);
+  for (size_t i = 0; i < root->owned_count; i++) pleat_tensor_release(root->owned[i]);
+  pleat_arena_destroy(root->arena);
+}
+
+pleat_node *pleat_graph_new_node(pleat_graph *graph) {
+  pleat_graph *root = graph->root;
+  if (root->node_id_count >= PLEAT_LIMIT_NODES) return NULL;
+  pleat_node *node = pleat_arena_alloc(root->arena, sizeof *node);
+  if (node == NULL) return NULL;
+  node->id = (uint32_t)root->node_id_count;
+  node->name = node->op_type = node->domain = node->overload = "";
+  node->graph = graph;
+  if (!PLEAT_PUSH(root->arena, root->all_nodes, root->node_id_count, root->node_capacity, node)) return NULL;
+  return node;
+}
+
+void pleat_graph_link_node(pleat_graph *graph, pleat_node *after, pleat_node *node) {
+  node->prev = after;
+  node->next = after == NULL ? graph->first : after->next;
+  *(node->prev == NULL ? &graph->first : &node->prev->next) = node;
+  *(node->next == NULL ? &graph->last : &node->next->prev) = node;
+  graph->node_count++;
+}
+
+static bool enter_name(pleat_value *value, const char *name) {
+  pleat_graph *graph = value->graph;
+  struct pleat_name_entry *entry = pleat_arena_alloc(graph->root->arena, sizeof *entry);
+  if (entry == NULL) return false;
+  entry->name = name;
+  entry->value = value;
+  HASH_ADD_KEYPTR(hh, graph->names, entry->name, strlen(entry->name), entry);
+  return entry->hh.tbl != NULL;
+}
+
+pleat_value *pleat_graph_new_value(pleat_graph *graph, const char *name) {
+  pleat_graph *root = graph->root;
+  if (root->value_count >= PLEAT_LIMIT_VALUES) return NULL;
+  pleat_value *value = pleat_arena_alloc(root->arena, sizeof *value);
+  if (value == NULL) return NULL;
+  value->id = (uint32_t)root->value_count;
+  value->name = name;
+  value->graph = graph;
+  value->shape.rank = -1;
+  if (!enter_name(value, name)) return NULL;
+  if (!PLEAT_PUSH(root->arena, root->all_values, root->value_count, root->value_capacity, value)) {
+    pleat_graph_forget_name(value);
+    return NULL;
+  }
+  return value;
+}
+
+bool pleat_graph_own(pleat_graph *graph, pleat_tensor *tensor) {
+  pleat_graph *root = graph->root;
+  return PLEAT_PUSH(root->arena, root->owned, root->owned_count, root->owned_capacity, tensor);
+}
+
+void pleat_graph_touch(pleat_graph *graph) {
+  while (graph != NULL && !graph->edited) {
+    graph->edited = true;
+    graph = graph->parent;
+  }
+}
+
+/* ---- names ---- */
+
+pleat_value *pleat_graph_find_here(const pleat_graph *graph, const char *name) {
+  struct pleat_name_entry *entry = NULL;
+  HASH_FIND(hh, graph->names, name, strlen(name), entry);
+  return entry != NULL ? entry->value : NULL;
+}
+
+pleat_value *pleat_graph_find(const pleat_graph *graph, const char *name) {
+  for (; graph != NULL; graph = graph->parent) {
+    pleat_value *value = pleat_graph_find_here(graph, name);
+    if (value != NULL) return value;
+  }
+  return NULL;
+}
+
+void pleat_graph_forget_name(pleat_value *value) {
+  struct pleat_name_entry *entry = NULL;
+  HASH_FIND(hh, value->graph->names, value->name, strlen(value->name), entry);
+  if (entry != NULL && entry->value == value) HASH_DEL(value->graph->names, entry);
+}
+
+bool pleat_graph_rename(pleat_value *value, const char *name) {
+  if (!enter_name(value, name)) return false;
+  pleat_graph_forget_name(value);
+  value->name = name;
+  return true;
+}
+
+static bool name_is_taken(const pleat_graph *root, const char *name) {
+  for (const pleat_graph *graph = root; graph != NULL; graph = graph->next_graph) {
+    if (pleat_graph_find_here(graph, name) != NULL) return true;
+  }
+  return false;
+}
+
+/* Unique in all graphs of the root: a new name must not hide, or be hidden by, one that a subgraph reads. */
+const char *pleat_graph_unique_name(pleat_graph *graph, const char *hint) {
+  pleat_graph *root = graph->root;
+  if (hint == NULL || hint[0] == '\0') hint = "value";
+  if (!name_is_taken(root, hint)) return pleat_arena_strdup(root->arena, hint);
+  size_t size = strlen(hint) + 24;
+  char *name = pleat_arena_alloc(root->arena, size);
+  for (size_t n = 1; name != NULL; n++) {
+    snprintf(name, size, "%s_%zu", hint, n);
+    if (!name_is_taken(root, name)) return name;
+  }
+  return NULL;
+}
+
+const char *pleat_graph_intern(pleat_graph *graph, const char *symbol) {
+  pleat_graph *root = graph->root;
+  struct pleat_symbol_entry *entry = NULL;
+  HASH_FIND(hh, root->symbols, symbol, strlen(symbol), entry);
+  if (entry != NULL) return entry->name;
+  entry = pleat_arena_alloc(root->arena, sizeof *entry);
+  if (entry == NULL || (entry->name = pleat_arena_strdup(root->arena, symbol)) == NULL) return NULL;
+  HASH_ADD_KEYPTR(hh, root->symbols, entry->name, strlen(entry->name), entry);
+  return entry->hh.tbl != NULL ? entry->name : NULL;
+}
+
+int64_t pleat_graph_opset(const pleat_graph *graph, const char *domain) {
+  const pleat_graph *root = graph->root;
+  domain = pleat_normal_domain(domain);
+  for (size_t i = 0; i < root->opset_count; i++) {
+    if (strcmp(root->opset_domains[i], domain) == 0) return root->opset_versions[i];
+  }
+  return 0;
+}
+
+const char *pleat_op_label(const char *name, const char *op_type, size_t index, char *buffer, size_t size) {
+  if (name[0] != '\0') snprintf(buffer, size, "%s", name);
+  else snprintf(buffer, size, "%s#%zu", op_type, index);
+  return buffer;
+}
+
+const char *pleat_node_label(const pleat_node *node, char *buffer, size_t size) {
+  size_t index = 0;
+  if (node->name[0] == '\0') {
+    for (const pleat_node *before = node->prev; before != NULL; before = before->prev) index++;
+  }
+  return pleat_op_label(node->name, node->op_type, index, buffer, size);
+}
+
+bool pleat_node_is(const pleat_node *node, const char *op_type) {
+  return node->domain[0] == '\0' && strcmp(node->op_type, op_type) == 0;
+}
+
+/* ---- uses ---- */
+
+bool pleat_value_add_use(pleat_value *value, pleat_node *node, size_t index) {
+  pleat_use use = {.node = node, .index = index};
+  return PLEAT_PUSH(value->graph->root->arena, value->uses, value->use_count, value->use_capacity, use);
+}
+
+/* From the end, where a backward sweep over the nodes finds its uses at once. The order of the rest is kept. */
+void pleat_value_drop_use(pleat_value *value, const pleat_node *node, size_t index) {
+  for (size_t i = value->use_count; i-- > 0;) {
+    pleat_use *use = &value->uses[i];
+    if (use->node != node || use->index != index) continue;
+    memmove(use, use + 1, (value->use_count - i - 1) * sizeof *use);
+    value->use_count--;
+    return;
+  }
+}

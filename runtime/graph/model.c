@@ -1,0 +1,103 @@
+/* Models: a decoded file, or an exported graph on top of one.
+ *
+ * An exported model shares the messages of what was not edited with its source, which it retains; at the end of the
+ * chain is a loaded file. Reference counts are atomic, everything else is written once before the model is published.
+ */
+#include "graph/graph_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+pleat_proto *pleat_model_proto(const pleat_model *model) {
+  while (model != NULL && model->proto == NULL) model = model->source;
+  return model != NULL ? model->proto : NULL;
+}
+
+/* A graph that cannot be imported is reported when the model is loaded, not when it is first used. */
+static pleat_status check(const pleat_model *model, pleat_error *error) {
+  pleat_graph *graph = NULL;
+  pleat_status status = pleat_graph_import(model, &(pleat_import_options){.inline_functions = true}, &graph, error);
+  pleat_graph_destroy(graph);
+  return status;
+}
+
+/* Takes `proto` over, also when it fails. */
+static pleat_status publish(pleat_proto *proto, pleat_model **out_model, pleat_error *error) {
+  pleat_status status = PLEAT_OK;
+  pleat_model *model = calloc(1, sizeof *model);
+  if (model == NULL) {
+    pleat_proto_destroy(proto);
+    return PLEAT_OOM(error);
+  }
+  model->refs = 1;
+  model->proto = proto;
+  model->message = pleat_proto_model(proto);
+  PLEAT_CHECK(check(model, error));
+  *out_model = model;
+  return PLEAT_OK;
+fail:
+  pleat_model_release(model);
+  return status;
+}
+
+pleat_status pleat_model_load(const char *path, pleat_model **out_model, pleat_error *error) {
+  if (out_model == NULL) return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "pleat_model_load: out_model is NULL");
+  pleat_proto *proto = NULL;
+  *out_model = NULL;
+  if (path == NULL) return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "pleat_model_load: path is NULL");
+  pleat_status status = pleat_proto_load(path, &proto, error);
+  if (status == PLEAT_OK) status = publish(proto, out_model, error);
+  if (status != PLEAT_OK) pleat_error_at_file(error, path);
+  return status;
+}
+
+pleat_status pleat_model_load_memory(const void *data, size_t size, const char *base_dir, pleat_model **out_model,
+                                     pleat_error *error) {
+  if (out_model == NULL) return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "pleat_model_load_memory: out_model is NULL");
+  pleat_proto *proto = NULL;
+  *out_model = NULL;
+  if (data == NULL && size != 0) {
+    return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "pleat_model_load_memory: data is NULL");
+  }
+  PLEAT_TRY(pleat_proto_load_memory(data, size, base_dir, &proto, error));
+  return publish(proto, out_model, error);
+}
+
+static pleat_status tensor_bytes(void *user, const Onnx__TensorProto *tensor, const void **out_data, size_t *out_size,
+                                 pleat_error *error) {
+  return pleat_proto_tensor_bytes(user, tensor, out_data, out_size, error);
+}
+
+pleat_status pleat_model_save(const pleat_model *model, const char *path, pleat_external external, pleat_error *error) {
+  if (model == NULL || path == NULL) {
+    return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "pleat_model_save: %s is NULL", model == NULL ? "model" : "path");
+  }
+  pleat_status status = pleat_proto_save(model->message, path, external == PLEAT_EXTERNAL_INLINE, tensor_bytes,
+                                         pleat_model_proto(model), error);
+  if (status != PLEAT_OK) pleat_error_at_file(error, path);
+  return status;
+}
+
+pleat_status pleat_model_save_memory(const pleat_model *model, void **out_data, size_t *out_size, pleat_error *error) {
+  if (model == NULL || out_data == NULL || out_size == NULL) {
+    return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "pleat_model_save_memory: an argument is NULL");
+  }
+  *out_data = NULL;
+  *out_size = 0;
+  return pleat_proto_pack(&model->message->base, out_data, out_size, error);
+}
+
+pleat_model *pleat_model_retain(pleat_model *model) {
+  if (model != NULL) __atomic_add_fetch(&model->refs, 1, __ATOMIC_RELAXED);
+  return model;
+}
+
+void pleat_model_release(pleat_model *model) {
+  if (model == NULL || __atomic_sub_fetch(&model->refs, 1, __ATOMIC_ACQ_REL) != 0) return;
+  for (size_t i = 0; i < model->owned_count; i++) pleat_tensor_release(model->owned[i]);
+  pleat_model *source = model->source;
+  pleat_arena_destroy(model->arena);
+  pleat_proto_destroy(model->proto);
+  free(model);
+  pleat_model_release(source);
+}

@@ -1,0 +1,339 @@
+/* Building a plan: concrete types for every value by running each operator's infer on the given input shapes, values
+ * that are known ahead computed at once, a kernel chosen and prepared for every node that is left.
+ *
+ * A node whose input or output shapes depend on data that only a run knows becomes a dynamic step: it is inferred,
+ * chosen and prepared while running. Everything else is static. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/plan.h"
+
+typedef struct builder {
+  const pleat_plan_request *request;
+  pleat_plan *plan;
+  pleat_arena *scratch;
+  pleat_error *error;
+} builder;
+
+static pleat_slot *slot_at(const builder *b, uint32_t index) {
+  return &b->plan->slots[index];
+}
+
+static bool is_unknown(const pleat_tensor *tensor) {
+  return tensor->kind == PLEAT_KIND_TENSOR && (tensor->rank < 0 || tensor->dtype == PLEAT_UNDEFINED);
+}
+
+static pleat_status add_slot(builder *b, const pleat_value *value, pleat_slot slot, uint32_t *out_index) {
+  pleat_plan *plan = b->plan;
+  uint32_t index = (uint32_t)plan->slot_count;
+  slot.value = value;
+  slot.root = index;
+  if (!PLEAT_PUSH(plan->arena, plan->slots, plan->slot_count, plan->slot_capacity, slot)) return PLEAT_OOM(b->error);
+  plan->slot_of[value->id] = index;
+  *out_index = index;
+  return PLEAT_OK;
+}
+
+static pleat_status add_constant_slot(builder *b, const pleat_value *value, const pleat_tensor *data, uint32_t *out) {
+  pleat_slot slot = {.tensor = *data, .known = data, .storage = PLEAT_STORAGE_CONSTANT};
+  slot.tensor.refs = 0;
+  b->plan->constant_bytes += pleat_bytes(data);
+  return add_slot(b, value, slot, out);
+}
+
+/* The slot of a value that a node reads: made on first sight for constants. */
+static pleat_status slot_of_value(builder *b, pleat_value *value, uint32_t *out_index) {
+  const pleat_tensor *data = NULL;
+  *out_index = b->plan->slot_of[value->id];
+  if (*out_index != PLEAT_NO_SLOT) return PLEAT_OK;
+  pleat_status status = pleat_value_initial(value, &data, b->error);
+  if (status == PLEAT_OK && data == NULL) {
+    status = pleat_fail(b->error, PLEAT_INTERNAL, "the value has no data when the plan reaches its use");
+  }
+  if (status != PLEAT_OK) {
+    pleat_error_at_tensor(b->error, value->name);
+    return status;
+  }
+  return add_constant_slot(b, value, data, out_index);
+}
+
+static pleat_status add_inputs(builder *b) {
+  const pleat_plan_request *request = b->request;
+  pleat_plan *plan = b->plan;
+  plan->input_count = request->input_count;
+  plan->inputs = pleat_arena_array(plan->arena, request->input_count, sizeof *plan->inputs);
+  plan->input_shapes = pleat_arena_array(plan->arena, request->input_count, sizeof *plan->input_shapes);
+  if (plan->inputs == NULL || plan->input_shapes == NULL) return PLEAT_OOM(b->error);
+  for (size_t i = 0; i < request->input_count; i++) {
+    plan->input_shapes[i] = request->input_shapes[i];
+    plan->input_shapes[i].data = NULL;
+    plan->inputs[i] = PLEAT_NO_SLOT;
+    if (request->input_shapes[i].kind == PLEAT_KIND_OTHER) continue; /* its default: a constant */
+    pleat_slot slot = {.tensor = plan->input_shapes[i], .storage = PLEAT_STORAGE_INPUT, .io_index = (uint32_t)i};
+    slot.tensor.refs = 0;
+    PLEAT_TRY(add_slot(b, request->inputs[i], slot, &plan->inputs[i]));
+  }
+  return PLEAT_OK;
+}
+
+static pleat_type type_of_slot(const pleat_slot *slot) {
+  if (is_unknown(&slot->tensor)) {
+    pleat_type type = {.present = true, .dtype = slot->tensor.dtype, .shape = pleat_shape_unknown()};
+    return type;
+  }
+  pleat_type type = pleat_type_of_tensor(&slot->tensor);
+  type.data = slot->known;
+  if (type.data == NULL && slot->tensor.count == 0 && type.kind == PLEAT_KIND_TENSOR) type.data = &slot->tensor;
+  return type;
+}
+
+/* The descriptor of an inferred type; rank -1 when it is not concrete. */
+static void describe(const pleat_type *type, pleat_tensor *out_tensor) {
+  int64_t dims[PLEAT_MAX_RANK];
+  *out_tensor = (pleat_tensor){.kind = type->kind, .dtype = type->dtype, .rank = -1};
+  if (type->kind != PLEAT_KIND_TENSOR) return;
+  if (type->dtype == PLEAT_UNDEFINED || !pleat_shape_dims(&type->shape, dims)) return;
+  if (!pleat_tensor_describe(out_tensor, type->dtype, type->shape.rank, dims)) out_tensor->rank = -1;
+}
+
+/* Whether the node's results can be computed now: all inputs known (or only their shapes needed), small outputs. */
+static bool can_follow(const builder *b, const pleat_node *node, const uint32_t *inputs, const pleat_tensor *outputs) {
+  if (!pleat_node_is_pure(node)) return false;
+  for (size_t i = 0; i < node->input_count; i++) {
+    if (inputs[i] == PLEAT_NO_SLOT) continue;
+    const pleat_slot *slot = slot_at(b, inputs[i]);
+    if (is_unknown(&slot->tensor) || slot->tensor.kind != PLEAT_KIND_TENSOR) return false;
+    if (slot->known == NULL && (node->def->flags & PLEAT_OP_SHAPE_ONLY) == 0) return false;
+  }
+  for (size_t i = 0; i < node->output_count; i++) {
+    if (node->outputs[i] == NULL) continue;
+    if (outputs[i].kind != PLEAT_KIND_TENSOR || is_unknown(&outputs[i])) return false;
+    if (outputs[i].count > PLEAT_LIMIT_FOLLOWED_ELEMENTS) return false;
+  }
+  return true;
+}
+
+/* Computes the node; NULLs in `results` when it failed (the step will report it when it runs). */
+static pleat_status follow(builder *b, const pleat_node *node, const uint32_t *inputs, pleat_tensor **results) {
+  const pleat_tensor **data = pleat_arena_array(b->scratch, node->input_count, sizeof *data);
+  if (data == NULL) return PLEAT_OOM(b->error);
+  for (size_t i = 0; i < node->input_count; i++) {
+    if (inputs[i] == PLEAT_NO_SLOT) continue;
+    const pleat_slot *slot = slot_at(b, inputs[i]);
+    data[i] = slot->known != NULL ? slot->known : &slot->tensor;
+  }
+  if (pleat_node_evaluate(node, data, b->request->threads, results, NULL) != PLEAT_OK) return PLEAT_OK;
+  for (size_t i = 0; i < node->output_count; i++) {
+    if (results[i] == NULL) continue;
+    if (!PLEAT_PUSH(b->plan->arena, b->plan->owned, b->plan->owned_count, b->plan->owned_capacity, results[i])) {
+      return PLEAT_OOM(b->error);
+    }
+  }
+  return PLEAT_OK;
+}
+
+static bool has_results(const pleat_node *node, pleat_tensor *const *results) {
+  for (size_t i = 0; i < node->output_count; i++) {
+    if (node->outputs[i] != NULL && results[i] == NULL) return false;
+  }
+  return true;
+}
+
+/* Final shapes and the data known ahead, as prepare wants to see them. */
+static pleat_status prepare_step(builder *b, pleat_step *step) {
+  const pleat_node *node = step->node;
+  pleat_arena *arena = b->plan->arena;
+  pleat_tensor *tensors = pleat_arena_array(arena, node->input_count + node->output_count, sizeof *tensors);
+  const pleat_tensor **inputs = pleat_arena_array(arena, node->input_count, sizeof *inputs);
+  pleat_tensor **outputs = pleat_arena_array(arena, node->output_count, sizeof *outputs);
+  char declined[512];
+  if (tensors == NULL || inputs == NULL || outputs == NULL) return PLEAT_OOM(b->error);
+  for (size_t i = 0; i < node->input_count; i++) {
+    if (step->inputs[i] == PLEAT_NO_SLOT) continue;
+    const pleat_slot *slot = slot_at(b, step->inputs[i]);
+    tensors[i] = slot->tensor;
+    tensors[i].data = slot->known != NULL ? slot->known->data : NULL;
+    inputs[i] = &tensors[i];
+  }
+  for (size_t i = 0; i < node->output_count; i++) {
+    if (step->outputs[i] == PLEAT_NO_SLOT) continue;
+    tensors[node->input_count + i] = slot_at(b, step->outputs[i])->tensor;
+    outputs[i] = &tensors[node->input_count + i];
+    outputs[i]->data = NULL;
+  }
+  step->call = (pleat_call){.node = node,
+                            .version = node->version,
+                            .input_count = node->input_count,
+                            .output_count = node->output_count,
+                            .inputs = inputs,
+                            .outputs = outputs,
+                            .threads = b->request->threads,
+                            .arena = arena,
+                            .error = b->error};
+  const pleat_kernel *kernel = pleat_kernel_select(&step->call, declined, sizeof declined);
+  if (kernel == NULL) return PLEAT_UNSUPPORTED;
+  step->declined = pleat_arena_strdup(arena, declined);
+  if (step->declined == NULL) return PLEAT_OOM(b->error);
+  PLEAT_TRY(pleat_kernel_prepare(kernel, &step->call));
+  step->kernel = kernel; /* only now: destroy releases the state of steps that have a kernel */
+  return PLEAT_OK;
+}
+
+static pleat_status add_outputs(builder *b, const pleat_node *node, const pleat_tensor *types,
+                                pleat_tensor *const *results, bool is_dynamic, bool as_constants, uint32_t *out_slots) {
+  for (size_t i = 0; i < node->output_count; i++) {
+    out_slots[i] = PLEAT_NO_SLOT;
+    if (node->outputs[i] == NULL) continue;
+    if (as_constants) {
+      PLEAT_TRY(add_constant_slot(b, node->outputs[i], results[i], &out_slots[i]));
+      continue;
+    }
+    pleat_slot slot = {.tensor = types[i], .known = results[i], .storage = PLEAT_STORAGE_ARENA};
+    if (is_dynamic) slot.storage = PLEAT_STORAGE_DYNAMIC;
+    if (types[i].kind != PLEAT_KIND_TENSOR) slot.storage = PLEAT_STORAGE_NONE;
+    PLEAT_TRY(add_slot(b, node->outputs[i], slot, &out_slots[i]));
+  }
+  return PLEAT_OK;
+}
+
+static pleat_status add_node(builder *b, const pleat_node *node) {
+  pleat_plan *plan = b->plan;
+  pleat_arena_reset(b->scratch);
+  uint32_t *inputs = pleat_arena_array(plan->arena, node->input_count, sizeof *inputs);
+  uint32_t *outputs = pleat_arena_array(plan->arena, node->output_count, sizeof *outputs);
+  pleat_type *types = pleat_arena_array(b->scratch, node->input_count + node->output_count, sizeof *types);
+  pleat_tensor *described = pleat_arena_array(b->scratch, node->output_count, sizeof *described);
+  pleat_tensor **results = pleat_arena_array(b->scratch, node->output_count, sizeof *results);
+  if (inputs == NULL || outputs == NULL || types == NULL || described == NULL || results == NULL) {
+    return PLEAT_OOM(b->error);
+  }
+  bool is_dynamic = false;
+  for (size_t i = 0; i < node->input_count; i++) {
+    inputs[i] = PLEAT_NO_SLOT;
+    if (node->inputs[i] == NULL) continue;
+    PLEAT_TRY(slot_of_value(b, node->inputs[i], &inputs[i]));
+    types[i] = type_of_slot(slot_at(b, inputs[i]));
+    is_dynamic = is_dynamic || is_unknown(&slot_at(b, inputs[i])->tensor);
+  }
+  PLEAT_TRY(pleat_node_infer(node, types, types + node->input_count, b->error));
+  for (size_t i = 0; i < node->output_count; i++) {
+    describe(&types[node->input_count + i], &described[i]);
+    is_dynamic = is_dynamic || (node->outputs[i] != NULL && is_unknown(&described[i]));
+  }
+  bool followed = can_follow(b, node, inputs, described);
+  if (followed) {
+    PLEAT_TRY(follow(b, node, inputs, results));
+    followed = has_results(node, results);
+  }
+  bool as_constants = followed && !b->request->keep_all;
+  PLEAT_TRY(add_outputs(b, node, described, results, is_dynamic, as_constants, outputs));
+  if (as_constants) return PLEAT_OK;
+  pleat_step step = {.node = node, .inputs = inputs, .outputs = outputs, .is_dynamic = is_dynamic};
+  if (!PLEAT_PUSH(plan->arena, plan->steps, plan->step_count, plan->step_capacity, step)) return PLEAT_OOM(b->error);
+  return PLEAT_OK;
+}
+
+/* A node all of whose outputs are constant already (Constant) needs no step. */
+static bool is_constant_node(const pleat_node *node) {
+  for (size_t i = 0; i < node->output_count; i++) {
+    if (node->outputs[i] != NULL && !pleat_value_is_constant(node->outputs[i])) return false;
+  }
+  return true;
+}
+
+/* Drops the steps whose results nothing reads any more (their readers' values were known ahead). */
+static void drop_unused(builder *b) {
+  pleat_plan *plan = b->plan;
+  bool *needed = pleat_arena_array(b->scratch, plan->slot_count, sizeof *needed);
+  if (needed == NULL) return; /* only an optimisation */
+  for (size_t i = 0; i < plan->output_count; i++) needed[plan->outputs[i].slot] = true;
+  for (size_t s = plan->step_count; s-- > 0;) {
+    pleat_step *step = &plan->steps[s];
+    bool keep = b->request->keep_all;
+    for (size_t i = 0; i < step->node->output_count; i++) {
+      keep = keep || (step->outputs[i] != PLEAT_NO_SLOT && needed[step->outputs[i]]);
+    }
+    if (!keep) {
+      step->node = NULL;
+      continue;
+    }
+    for (size_t i = 0; i < step->node->input_count; i++) {
+      if (step->inputs[i] != PLEAT_NO_SLOT) needed[step->inputs[i]] = true;
+    }
+  }
+  size_t kept = 0;
+  for (size_t s = 0; s < plan->step_count; s++) {
+    if (plan->steps[s].node != NULL) plan->steps[kept++] = plan->steps[s];
+  }
+  plan->step_count = kept;
+}
+
+static pleat_status build(builder *b) {
+  pleat_plan *plan = b->plan;
+  const pleat_plan_request *request = b->request;
+  const size_t value_count = request->graph->value_count;
+  plan->slot_of = pleat_arena_array(plan->arena, value_count, sizeof *plan->slot_of);
+  plan->output_count = request->output_count;
+  plan->outputs = pleat_arena_array(plan->arena, request->output_count, sizeof *plan->outputs);
+  if (plan->slot_of == NULL || plan->outputs == NULL) return PLEAT_OOM(b->error);
+  memset(plan->slot_of, 0xff, value_count * sizeof *plan->slot_of);
+  PLEAT_TRY(add_inputs(b));
+  PLEAT_FOR_NODES(node, request->graph) {
+    char label[256];
+    if (is_constant_node(node)) continue;
+    pleat_status status = add_node(b, node);
+    if (status != PLEAT_OK) {
+      pleat_error_at_node(b->error, pleat_node_label(node, label, sizeof label));
+      return status;
+    }
+  }
+  for (size_t i = 0; i < request->output_count; i++) {
+    PLEAT_TRY(slot_of_value(b, request->outputs[i], &plan->outputs[i].slot));
+  }
+  pleat_arena_reset(b->scratch);
+  drop_unused(b);
+  for (size_t s = 0; s < plan->step_count; s++) {
+    char label[256];
+    pleat_step *step = &plan->steps[s];
+    pleat_status status = step->is_dynamic ? PLEAT_OK : prepare_step(b, step);
+    if (status != PLEAT_OK) {
+      pleat_error_at_node(b->error, pleat_node_label(step->node, label, sizeof label));
+      return status;
+    }
+  }
+  return pleat_plan_place(plan, b->error);
+}
+
+pleat_status pleat_plan_build(const pleat_plan_request *request, pleat_plan **out_plan, pleat_error *error) {
+  pleat_status status = PLEAT_OK;
+  builder b = {.request = request, .error = error};
+  *out_plan = NULL;
+  b.scratch = pleat_arena_create();
+  pleat_arena *arena = pleat_arena_create();
+  b.plan = arena != NULL ? pleat_arena_alloc(arena, sizeof *b.plan) : NULL;
+  if (b.scratch == NULL || b.plan == NULL) {
+    pleat_arena_destroy(arena);
+    pleat_arena_destroy(b.scratch);
+    return PLEAT_OOM(error);
+  }
+  b.plan->arena = arena;
+  b.plan->graph = request->graph;
+  status = build(&b);
+  pleat_arena_destroy(b.scratch);
+  if (status != PLEAT_OK) {
+    pleat_plan_destroy(b.plan);
+    return status;
+  }
+  *out_plan = b.plan;
+  return PLEAT_OK;
+}
+
+void pleat_plan_destroy(pleat_plan *plan) {
+  if (plan == NULL) return;
+  for (size_t s = 0; s < plan->step_count; s++) {
+    pleat_step *step = &plan->steps[s];
+    if (step->kernel != NULL) pleat_kernel_release(step->kernel, &step->call);
+  }
+  for (size_t i = 0; i < plan->owned_count; i++) pleat_tensor_release(plan->owned[i]);
+  pleat_arena_destroy(plan->arena);
+}

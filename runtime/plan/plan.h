@@ -1,0 +1,84 @@
+/* Plans: an ordered list of steps for one set of input shapes, with every activation's place in one arena.
+ *
+ * A plan is immutable once built and shared by all runs of its shapes; what a run changes lives in a workspace
+ * (session/workspace.h). The graph must outlive the plan: constants are read where the graph keeps them. */
+#ifndef PLEAT_PLAN_PLAN_H
+#define PLEAT_PLAN_PLAN_H
+
+#include "graph/infer.h"
+#include "pleat/session.h"
+
+#define PLEAT_NO_SLOT UINT32_MAX
+
+typedef enum pleat_storage {
+  PLEAT_STORAGE_NONE = 0, /* lists: items live in the run's arena */
+  PLEAT_STORAGE_CONSTANT, /* the graph's or the plan's memory */
+  PLEAT_STORAGE_INPUT,    /* the caller's tensor */
+  PLEAT_STORAGE_OUTPUT,   /* the output tensor handed to the caller */
+  PLEAT_STORAGE_ARENA,    /* an offset in the workspace's arena */
+  PLEAT_STORAGE_DYNAMIC   /* a buffer of the workspace that grows: shape known only while running */
+} pleat_storage;
+
+/* One value. Slots that share memory (views, in-place results) form a group whose `root` says where. */
+typedef struct pleat_slot {
+  const pleat_value *value;
+  pleat_tensor tensor;       /* descriptor; data only for constants. rank -1: unknown until run time */
+  const pleat_tensor *known; /* data known ahead (shape arithmetic), also when a step computes it again */
+  pleat_storage storage;
+  uint32_t root;        /* index of the slot that owns the memory; itself when not shared */
+  size_t offset;        /* ARENA roots */
+  uint32_t io_index;    /* INPUT and OUTPUT roots: which */
+  uint32_t first, last; /* lifetime in steps (roots: of the group); UINT32_MAX: to the end */
+} pleat_slot;
+
+typedef struct pleat_step {
+  const pleat_node *node;
+  const pleat_kernel *kernel;       /* NULL: dynamic, chosen while running */
+  const uint32_t *inputs, *outputs; /* slots; PLEAT_NO_SLOT: absent */
+  pleat_call call;                  /* state, workspace_size, widened: what prepare left */
+  size_t workspace_offset;
+  bool is_view, is_dynamic;
+  const char *declined;
+} pleat_step;
+
+/* A graph output that is not written in place: copied from its slot at the end. */
+typedef struct pleat_plan_output {
+  uint32_t slot;
+  bool is_copy;
+} pleat_plan_output;
+
+typedef struct pleat_plan {
+  pleat_arena *arena;
+  const pleat_graph *graph;
+  size_t input_count, output_count;
+  pleat_tensor *input_shapes; /* the key: descriptors; kind OTHER: the input's default is used */
+  uint32_t *inputs;           /* slots of the session inputs; PLEAT_NO_SLOT when nothing reads it */
+  pleat_plan_output *outputs;
+  pleat_slot *slots;
+  size_t slot_count, slot_capacity;
+  uint32_t *slot_of; /* by value id */
+  pleat_step *steps;
+  size_t step_count, step_capacity;
+  size_t arena_bytes, unshared_bytes, workspace_bytes, constant_bytes;
+  pleat_tensor **owned; /* constants computed here */
+  size_t owned_count, owned_capacity;
+} pleat_plan;
+
+typedef struct pleat_plan_request {
+  pleat_graph *graph;
+  size_t input_count, output_count;
+  pleat_value *const *inputs; /* the session's order */
+  pleat_value *const *outputs;
+  const pleat_tensor *input_shapes; /* descriptors; kind OTHER: use the default */
+  int threads;
+  bool keep_all; /* every node stays a step, also when its result is known ahead */
+} pleat_plan_request;
+
+/* Builds a plan. Touches the graph's constants: one thread at a time for one graph. */
+pleat_status pleat_plan_build(const pleat_plan_request *request, pleat_plan **out_plan, pleat_error *error);
+void pleat_plan_destroy(pleat_plan *plan); /* NULL is accepted */
+
+/* memory.c: shares memory between slots (views, in place), and gives every group its place. */
+pleat_status pleat_plan_place(pleat_plan *plan, pleat_error *error);
+
+#endif

@@ -1,0 +1,95 @@
+/* Dynamic steps: nodes whose shapes follow from data that only the run has (NonZero, Range of computed bounds, Reshape
+ * to a computed shape). The operator's infer is asked again, now with all data; then the kernel is chosen, prepared and
+ * run. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "session/workspace.h"
+
+static pleat_status grow_buffer(pleat_workspace *ws, uint32_t slot, size_t bytes, pleat_error *error) {
+  if (bytes > ws->buffer_sizes[slot] || ws->buffers[slot] == NULL) {
+    size_t size = ((bytes + 63) & ~(size_t)63) + 64;
+    free(ws->buffers[slot]);
+    ws->buffer_sizes[slot] = 0;
+    ws->buffers[slot] = aligned_alloc(64, size);
+    if (ws->buffers[slot] == NULL)
+      return pleat_fail(error, PLEAT_OUT_OF_MEMORY, "no %zu bytes for an activation", size);
+    ws->buffer_sizes[slot] = size;
+  }
+  ws->tensors[slot].data = ws->buffers[slot];
+  return PLEAT_OK;
+}
+
+/* Gives every output its final shape and memory. */
+static pleat_status shape_outputs(pleat_workspace *ws, const pleat_step *step, const pleat_type *types,
+                                  pleat_error *error) {
+  char text[256];
+  for (size_t i = 0; i < step->node->output_count; i++) {
+    int64_t dims[PLEAT_MAX_RANK];
+    uint32_t slot = step->outputs[i];
+    if (slot == PLEAT_NO_SLOT) continue;
+    pleat_tensor *tensor = &ws->tensors[slot];
+    if (types[i].kind != PLEAT_KIND_TENSOR) {
+      *tensor = (pleat_tensor){.kind = types[i].kind};
+      continue;
+    }
+    if (types[i].dtype == PLEAT_UNDEFINED || !pleat_shape_dims(&types[i].shape, dims)) {
+      return pleat_fail_tensor(error, step->node->outputs[i]->name, PLEAT_UNSUPPORTED,
+                               "its shape %s is not known even while running",
+                               pleat_shape_text(&types[i].shape, text, sizeof text));
+    }
+    if (!pleat_tensor_describe(tensor, types[i].dtype, types[i].shape.rank, dims)) {
+      return pleat_fail(error, PLEAT_OUT_OF_MEMORY, "the size of shape %s overflows memory",
+                        pleat_shape_text(&types[i].shape, text, sizeof text));
+    }
+    PLEAT_TRY(grow_buffer(ws, slot, pleat_bytes(tensor), error));
+  }
+  return PLEAT_OK;
+}
+
+static pleat_status prepare_and_run(const pleat_call *template, pleat_error *error) {
+  pleat_status status = PLEAT_OK;
+  void *workspace = NULL;
+  pleat_call call = *template;
+  call.error = error;
+  call.arena = pleat_arena_create();
+  if (call.arena == NULL) return PLEAT_OOM(error);
+  const pleat_kernel *kernel = pleat_kernel_select(&call, NULL, 0);
+  if (kernel == NULL) {
+    status = PLEAT_UNSUPPORTED;
+    goto fail;
+  }
+  PLEAT_CHECK(pleat_kernel_prepare(kernel, &call));
+  workspace = aligned_alloc(64, ((call.workspace_size + 63) & ~(size_t)63) + 64);
+  if (workspace == NULL) {
+    status = PLEAT_OOM(error);
+  } else {
+    pleat_arena *prepared = call.arena;
+    call.workspace = workspace;
+    call.arena = template->arena;
+    status = pleat_kernel_run(kernel, &call);
+    call.arena = prepared;
+  }
+  pleat_kernel_release(kernel, &call);
+fail:
+  free(workspace);
+  pleat_arena_destroy(call.arena);
+  return status;
+}
+
+pleat_status pleat_workspace_run_dynamic(pleat_workspace *ws, size_t index, int threads, pleat_error *error) {
+  const pleat_step *step = &ws->plan->steps[index];
+  const pleat_node *node = step->node;
+  pleat_type *types = calloc(node->input_count + node->output_count + 1, sizeof *types);
+  if (types == NULL) return PLEAT_OOM(error);
+  for (size_t i = 0; i < node->input_count; i++) {
+    if (step->inputs[i] != PLEAT_NO_SLOT) types[i] = pleat_type_of_tensor(&ws->tensors[step->inputs[i]]);
+  }
+  pleat_type *outputs = types + node->input_count;
+  pleat_status status = pleat_node_infer(node, types, outputs, error);
+  if (status == PLEAT_OK) status = shape_outputs(ws, step, outputs, error);
+  free(types);
+  if (status != PLEAT_OK) return status;
+  ws->calls[index].threads = threads;
+  return prepare_and_run(&ws->calls[index], error);
+}

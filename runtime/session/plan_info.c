@@ -1,0 +1,145 @@
+/* Describing plans for people: pleat_session_plan. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "session/session_private.h"
+
+/* The public description with the memory it points to. */
+typedef struct described_plan {
+  pleat_plan_info info; /* first: what the caller holds */
+  pleat_arena *arena;
+} described_plan;
+
+static const pleat_input_shape *find_shape(const pleat_input_shape *shapes, size_t count, const char *name) {
+  for (size_t i = 0; i < count; i++) {
+    if (strcmp(shapes[i].name, name) == 0) return &shapes[i];
+  }
+  return NULL;
+}
+
+static pleat_status describe_input(const pleat_value_info *info, const pleat_input_shape *given, pleat_tensor *out,
+                                   pleat_error *error) {
+  int64_t dims[PLEAT_MAX_RANK];
+  int rank = given != NULL ? given->rank : info->rank;
+  if (given == NULL && info->has_default) {
+    *out = (pleat_tensor){.kind = PLEAT_KIND_OTHER};
+    return PLEAT_OK;
+  }
+  if (info->kind != PLEAT_KIND_TENSOR) {
+    *out = (pleat_tensor){.kind = info->kind};
+    return PLEAT_OK;
+  }
+  pleat_status status = PLEAT_OK;
+  if (rank < 0 || rank > PLEAT_MAX_RANK) {
+    status = pleat_fail(error, PLEAT_SHAPE_MISMATCH, "its rank is not known: give its shape");
+  }
+  if (status == PLEAT_OK && given != NULL && info->rank >= 0 && info->rank != rank) {
+    status =
+        pleat_fail(error, PLEAT_SHAPE_MISMATCH, "the shape given has rank %d, the model declares %d", rank, info->rank);
+  }
+  for (int i = 0; status == PLEAT_OK && i < rank; i++) {
+    int64_t declared = info->rank >= 0 ? info->dims[i].value : -1;
+    dims[i] = given != NULL ? given->dims[i] : declared < 0 ? 1 : declared;
+    if (declared >= 0 && dims[i] != declared) {
+      status = pleat_fail(error, PLEAT_SHAPE_MISMATCH, "dimension %d is %lld, the model declares %lld", i,
+                          (long long)dims[i], (long long)declared);
+    }
+  }
+  if (status == PLEAT_OK && !pleat_tensor_describe(out, info->dtype, rank, dims)) {
+    status = pleat_fail(error, PLEAT_SHAPE_MISMATCH, "the shape is not a possible one");
+  }
+  if (status != PLEAT_OK) pleat_error_at_tensor(error, info->name);
+  return status;
+}
+
+static pleat_status check_names(const pleat_session *session, const pleat_input_shape *shapes, size_t count,
+                                pleat_error *error) {
+  for (size_t i = 0; i < count; i++) {
+    bool found = false;
+    for (size_t k = 0; k < session->input_count; k++) {
+      found = found || strcmp(session->input_infos[k].name, shapes[i].name) == 0;
+    }
+    if (found) continue;
+    return pleat_fail_tensor(error, shapes[i].name, PLEAT_INVALID_ARGUMENT, "the model has no input of this name");
+  }
+  return PLEAT_OK;
+}
+
+static bool fill_step(pleat_arena *arena, const pleat_cached_plan *cached, size_t index, pleat_step_info *info) {
+  const pleat_plan *plan = cached->plan;
+  const pleat_step *step = &plan->steps[index];
+  char label[256], text[320];
+  info->node = pleat_arena_strdup(arena, pleat_node_label(step->node, label, sizeof label));
+  info->op_type = pleat_arena_strdup(arena, step->node->op_type);
+  info->kernel = step->kernel != NULL ? step->kernel->name : "chosen while running";
+  info->declined = pleat_arena_strdup(arena, step->declined != NULL ? step->declined : "");
+  info->output = "";
+  info->is_view = step->is_view;
+  info->is_dynamic = step->is_dynamic;
+  if (step->node->output_count > 0 && step->outputs[0] != PLEAT_NO_SLOT) {
+    const pleat_slot *slot = &plan->slots[step->outputs[0]];
+    bool known = slot->tensor.kind != PLEAT_KIND_TENSOR || slot->tensor.rank >= 0;
+    info->output = pleat_arena_printf(arena, "%s %s", slot->value->name,
+                                      known ? pleat_tensor_text(&slot->tensor, text, sizeof text) : "?");
+    info->output_bytes = known && slot->tensor.kind == PLEAT_KIND_TENSOR ? pleat_bytes(&slot->tensor) : 0;
+  }
+  if (cached->times != NULL) {
+    info->runs = cached->times[index].runs;
+    info->total_ns = cached->times[index].total_ns;
+    info->min_ns = cached->times[index].min_ns;
+  }
+  return info->node != NULL && info->op_type != NULL && info->declined != NULL && info->output != NULL;
+}
+
+static pleat_status describe_plan(pleat_session *session, const pleat_cached_plan *cached, pleat_plan_info **out_info,
+                                  pleat_error *error) {
+  const pleat_plan *plan = cached->plan;
+  pleat_arena *arena = pleat_arena_create();
+  described_plan *described = arena != NULL ? pleat_arena_alloc(arena, sizeof *described) : NULL;
+  pleat_step_info *steps = described != NULL ? pleat_arena_array(arena, plan->step_count, sizeof *steps) : NULL;
+  bool good = steps != NULL;
+  pthread_mutex_lock(&session->lock); /* the times */
+  for (size_t s = 0; good && s < plan->step_count; s++) good = fill_step(arena, cached, s, &steps[s]);
+  pthread_mutex_unlock(&session->lock);
+  if (!good) {
+    pleat_arena_destroy(arena);
+    return PLEAT_OOM(error);
+  }
+  described->arena = arena;
+  described->info = (pleat_plan_info){.step_count = plan->step_count,
+                                      .steps = steps,
+                                      .activation_bytes = plan->arena_bytes,
+                                      .activation_bytes_unshared = plan->unshared_bytes,
+                                      .workspace_bytes = plan->workspace_bytes,
+                                      .constant_bytes = plan->constant_bytes};
+  *out_info = &described->info;
+  return PLEAT_OK;
+}
+
+pleat_status pleat_session_plan(pleat_session *session, const pleat_input_shape *shapes, size_t count,
+                                pleat_plan_info **out_info, pleat_error *error) {
+  pleat_status status = PLEAT_OK;
+  pleat_cached_plan *cached = NULL;
+  if (session == NULL || out_info == NULL || (shapes == NULL && count > 0)) {
+    return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "NULL argument");
+  }
+  *out_info = NULL;
+  pleat_tensor *described = calloc(session->input_count + 1, sizeof *described);
+  if (described == NULL) return PLEAT_OOM(error);
+  PLEAT_CHECK(check_names(session, shapes, count, error));
+  for (size_t i = 0; i < session->input_count; i++) {
+    const pleat_value_info *info = &session->input_infos[i];
+    PLEAT_CHECK(describe_input(info, find_shape(shapes, count, info->name), &described[i], error));
+  }
+  PLEAT_CHECK(pleat_session_acquire_plan(session, described, &cached, error));
+  status = describe_plan(session, cached, out_info, error);
+  pleat_session_release_plan(session, cached);
+fail:
+  free(described);
+  return status;
+}
+
+void pleat_plan_info_destroy(pleat_plan_info *info) {
+  if (info != NULL) pleat_arena_destroy(((described_plan *)(void *)info)->arena);
+}

@@ -1,0 +1,207 @@
+/* Running: check the inputs against what the model declares, get the plan and a workspace, point them at the callers'
+ * memory, call the kernels in order, hand out the outputs. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "session/session_private.h"
+
+/* ---- inputs ---- */
+
+static pleat_status check_input(const pleat_value_info *info, const pleat_tensor *tensor, pleat_error *error) {
+  char expected[256], found[256];
+  pleat_shape shape = pleat_shape_unknown();
+  bool fits = tensor->kind == info->kind || info->kind == PLEAT_KIND_OTHER;
+  if (info->kind == PLEAT_KIND_TENSOR && fits) {
+    fits = info->dtype == PLEAT_UNDEFINED || tensor->dtype == info->dtype;
+    if (info->rank >= 0) {
+      shape.rank = info->rank;
+      memcpy(shape.dims, info->dims, (size_t)info->rank * sizeof *info->dims);
+      fits = fits && tensor->rank == info->rank;
+      for (int i = 0; fits && i < info->rank; i++) {
+        fits = info->dims[i].value < 0 || info->dims[i].value == tensor->dims[i];
+      }
+    }
+  }
+  if (fits) return PLEAT_OK;
+  return pleat_fail_tensor(error, info->name, PLEAT_SHAPE_MISMATCH, "expected %s%s, found %s",
+                           info->kind == PLEAT_KIND_TENSOR ? pleat_dtype_name(info->dtype) : "a sequence or optional",
+                           info->kind == PLEAT_KIND_TENSOR ? pleat_shape_text(&shape, expected, sizeof expected) : "",
+                           pleat_tensor_text(tensor, found, sizeof found));
+}
+
+/* The plan's key; kind OTHER stands for an input that is left to its default. */
+static pleat_status describe_inputs(const pleat_session *session, pleat_tensor *const *inputs, pleat_tensor *shapes,
+                                    pleat_error *error) {
+  for (size_t i = 0; i < session->input_count; i++) {
+    const pleat_value_info *info = &session->input_infos[i];
+    if (inputs[i] == NULL) {
+      if (!info->has_default) {
+        return pleat_fail_tensor(error, info->name, PLEAT_INVALID_ARGUMENT, "no tensor is given for this input");
+      }
+      shapes[i] = (pleat_tensor){.kind = PLEAT_KIND_OTHER};
+      continue;
+    }
+    PLEAT_TRY(check_input(info, inputs[i], error));
+    shapes[i] = *inputs[i];
+    shapes[i].refs = 0;
+  }
+  return PLEAT_OK;
+}
+
+/* ---- outputs ---- */
+
+static void free_data(void *user, void *data) {
+  (void)user;
+  free(data);
+}
+
+/* A tensor for an output that is written in place: not zeroed, every byte will be written. */
+static pleat_status make_output(const pleat_tensor *shape, pleat_tensor **out_tensor, pleat_error *error) {
+  size_t bytes = pleat_bytes(shape);
+  void *data = aligned_alloc(64, ((bytes + 63) & ~(size_t)63) + 64);
+  if (data == NULL) return pleat_fail(error, PLEAT_OUT_OF_MEMORY, "no %zu bytes for an output", bytes);
+  pleat_status status =
+      pleat_tensor_wrap(shape->dtype, shape->rank, shape->dims, data, bytes, free_data, NULL, out_tensor, error);
+  if (status != PLEAT_OK) free(data);
+  return status;
+}
+
+static pleat_status check_output(const pleat_tensor *given, const pleat_tensor *shape, const char *name,
+                                 pleat_error *error) {
+  char expected[256], found[256];
+  bool fits = given->kind == PLEAT_KIND_TENSOR && shape->kind == PLEAT_KIND_TENSOR && given->dtype == shape->dtype &&
+              given->dtype != PLEAT_STRING && pleat_same_shape(given, shape);
+  if (fits) return PLEAT_OK;
+  return pleat_fail_tensor(error, name, PLEAT_SHAPE_MISMATCH, "the output tensor given is %s, the model gives %s%s",
+                           pleat_tensor_text(given, found, sizeof found),
+                           pleat_tensor_text(shape, expected, sizeof expected),
+                           shape->dtype == PLEAT_STRING ? "; strings are handed out in new tensors only" : "");
+}
+
+/* Before the run: tensors for the outputs that the plan writes in place. */
+static pleat_status open_outputs(const pleat_session *session, pleat_workspace *ws, pleat_tensor **outputs,
+                                 pleat_error *error) {
+  const pleat_plan *plan = ws->plan;
+  for (size_t i = 0; i < plan->output_count; i++) {
+    if (plan->outputs[i].is_copy) continue;
+    const pleat_tensor *shape = &plan->slots[plan->outputs[i].slot].tensor;
+    if (outputs[i] == NULL) PLEAT_TRY(make_output(shape, &outputs[i], error));
+    else PLEAT_TRY(check_output(outputs[i], shape, session->output_infos[i].name, error));
+  }
+  for (size_t i = 0; i < ws->output_binding_count; i++) {
+    ws->tensors[ws->output_bindings[i].slot].data = outputs[ws->output_bindings[i].io_index]->data;
+  }
+  return PLEAT_OK;
+}
+
+/* After the run: the outputs that live elsewhere (inputs, constants, dynamic buffers, strings, lists). */
+static pleat_status copy_outputs(const pleat_session *session, pleat_workspace *ws, pleat_tensor **outputs,
+                                 pleat_error *error) {
+  const pleat_plan *plan = ws->plan;
+  for (size_t i = 0; i < plan->output_count; i++) {
+    if (!plan->outputs[i].is_copy) continue;
+    const pleat_tensor *value = &ws->tensors[plan->outputs[i].slot];
+    if (outputs[i] == NULL) {
+      PLEAT_TRY(pleat_tensor_clone(value, &outputs[i], error));
+      continue;
+    }
+    PLEAT_TRY(check_output(outputs[i], value, session->output_infos[i].name, error));
+    if (value->count > 0) memmove(outputs[i]->data, value->data, pleat_bytes(value));
+  }
+  return PLEAT_OK;
+}
+
+/* ---- steps ---- */
+
+static uint64_t now_ns(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static pleat_status run_step(pleat_workspace *ws, size_t index, int threads, pleat_error *error) {
+  const pleat_step *step = &ws->plan->steps[index];
+  if (step->is_view) return PLEAT_OK;
+  if (step->is_dynamic) return pleat_workspace_run_dynamic(ws, index, threads, error);
+  ws->calls[index].error = error;
+  return pleat_kernel_run(step->kernel, &ws->calls[index]);
+}
+
+static void add_time(pleat_session *session, pleat_step_time *time, uint64_t ns) {
+  pthread_mutex_lock(&session->lock);
+  if (time->runs == 0 || ns < time->min_ns) time->min_ns = ns;
+  time->runs++;
+  time->total_ns += ns;
+  pthread_mutex_unlock(&session->lock);
+}
+
+static pleat_status run_steps(pleat_session *session, pleat_cached_plan *cached, pleat_workspace *ws,
+                              pleat_error *error) {
+  for (size_t s = 0; s < cached->plan->step_count; s++) {
+    uint64_t start = cached->times != NULL ? now_ns() : 0;
+    pleat_status status = run_step(ws, s, session->threads, error);
+    if (status != PLEAT_OK) {
+      char label[256];
+      pleat_error_at_node(error, pleat_node_label(cached->plan->steps[s].node, label, sizeof label));
+      return status;
+    }
+    if (cached->times != NULL) add_time(session, &cached->times[s], now_ns() - start);
+  }
+  return PLEAT_OK;
+}
+
+static void bind_inputs(pleat_workspace *ws, pleat_tensor *const *inputs) {
+  for (size_t i = 0; i < ws->input_binding_count; i++) {
+    pleat_tensor *tensor = &ws->tensors[ws->input_bindings[i].slot];
+    const pleat_tensor *given = inputs[ws->input_bindings[i].io_index];
+    tensor->data = given->data;
+    if (given->kind == PLEAT_KIND_TENSOR) continue;
+    tensor->items = given->items;
+    tensor->count = given->count;
+  }
+}
+
+static pleat_status run_plan(pleat_session *session, pleat_cached_plan *cached, pleat_tensor *const *inputs,
+                             pleat_tensor **outputs, pleat_error *error) {
+  pleat_workspace *ws = NULL;
+  PLEAT_TRY(pleat_session_acquire_workspace(session, cached, &ws, error));
+  bind_inputs(ws, inputs);
+  pleat_status status = open_outputs(session, ws, outputs, error);
+  if (status == PLEAT_OK) status = run_steps(session, cached, ws, error);
+  if (status == PLEAT_OK) status = copy_outputs(session, ws, outputs, error);
+  pleat_session_release_workspace(session, cached, ws);
+  return status;
+}
+
+pleat_status pleat_session_run(pleat_session *session, pleat_tensor *const *inputs, size_t input_count,
+                               pleat_tensor **outputs, size_t output_count, pleat_error *error) {
+  pleat_status status = PLEAT_OK;
+  pleat_cached_plan *cached = NULL;
+  if (session == NULL || (inputs == NULL && input_count > 0) || (outputs == NULL && output_count > 0)) {
+    return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "NULL argument");
+  }
+  if (input_count != session->input_count || output_count != session->output_count) {
+    return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "expected %zu inputs and %zu outputs, found %zu and %zu",
+                      session->input_count, session->output_count, input_count, output_count);
+  }
+  pleat_tensor *shapes = calloc(input_count + 1, sizeof *shapes);
+  pleat_tensor **results = calloc(output_count + 1, sizeof *results);
+  if (shapes == NULL || results == NULL) {
+    status = PLEAT_OOM(error);
+    goto fail;
+  }
+  if (output_count > 0) memcpy(results, outputs, output_count * sizeof *results);
+  PLEAT_CHECK(describe_inputs(session, inputs, shapes, error));
+  PLEAT_CHECK(pleat_session_acquire_plan(session, shapes, &cached, error));
+  status = run_plan(session, cached, inputs, results, error);
+  pleat_session_release_plan(session, cached);
+fail:
+  for (size_t i = 0; results != NULL && i < output_count; i++) {
+    if (status == PLEAT_OK) outputs[i] = results[i];
+    else if (outputs[i] == NULL) pleat_tensor_release(results[i]);
+  }
+  free(shapes);
+  free(results);
+  return status;
+}

@@ -1,0 +1,50 @@
+/* The body of a session, shared by the files of this folder. */
+#ifndef PLEAT_SESSION_PRIVATE_H
+#define PLEAT_SESSION_PRIVATE_H
+
+#include <pthread.h>
+
+#include "session/workspace.h"
+
+/* What `profile` adds up for one step; protected by the session's lock. */
+typedef struct pleat_step_time {
+  uint64_t runs, total_ns, min_ns;
+} pleat_step_time;
+
+/* A plan in the cache, with its idle workspaces. */
+typedef struct pleat_cached_plan {
+  pleat_plan *plan;
+  pleat_workspace *idle;
+  pleat_step_time *times; /* NULL unless the session profiles */
+  size_t users;           /* runs under way */
+  uint64_t last_use;
+  struct pleat_cached_plan *next;
+} pleat_cached_plan;
+
+enum { PLEAT_LIMIT_CACHED_PLANS = 16 }; /* idle plans beyond this are dropped, the least recently used first */
+
+struct pleat_session {
+  pleat_model *model; /* retained: the graph points into it */
+  pleat_graph *graph;
+  int threads;
+  bool profile, keep_all;
+  size_t input_count, output_count;
+  pleat_value **inputs, **outputs;
+  pleat_value_info *input_infos, *output_infos;
+  pthread_mutex_t lock; /* the plan cache, the pools of workspaces, and the graph's lazily read constants */
+  pleat_cached_plan *plans;
+  uint64_t clock;
+};
+
+/* plans.c: finds or builds the plan for these input descriptors (kind OTHER: default), and marks it used until
+ * released. */
+pleat_status pleat_session_acquire_plan(pleat_session *session, const pleat_tensor *input_shapes,
+                                        pleat_cached_plan **out_plan, pleat_error *error);
+void pleat_session_release_plan(pleat_session *session, pleat_cached_plan *plan);
+/* A workspace of an acquired plan: an idle one or a new one. */
+pleat_status pleat_session_acquire_workspace(pleat_session *session, pleat_cached_plan *plan,
+                                             pleat_workspace **out_workspace, pleat_error *error);
+void pleat_session_release_workspace(pleat_session *session, pleat_cached_plan *plan, pleat_workspace *workspace);
+void pleat_session_destroy_plans(pleat_session *session);
+
+#endif

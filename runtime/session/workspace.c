@@ -1,0 +1,104 @@
+/* Laying out a workspace. See workspace.h. */
+#include "session/workspace.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const pleat_slot *root_of(const pleat_plan *plan, uint32_t slot) {
+  while (plan->slots[slot].root != slot) slot = plan->slots[slot].root;
+  return &plan->slots[slot];
+}
+
+static pleat_status lay_out_slots(pleat_workspace *ws, pleat_error *error) {
+  const pleat_plan *plan = ws->plan;
+  ws->tensors = pleat_arena_array(ws->arena, plan->slot_count, sizeof *ws->tensors);
+  ws->input_bindings = pleat_arena_array(ws->arena, plan->slot_count, sizeof *ws->input_bindings);
+  ws->output_bindings = pleat_arena_array(ws->arena, plan->slot_count, sizeof *ws->output_bindings);
+  ws->buffers = pleat_arena_array(ws->arena, plan->slot_count, sizeof *ws->buffers);
+  ws->buffer_sizes = pleat_arena_array(ws->arena, plan->slot_count, sizeof *ws->buffer_sizes);
+  if (ws->tensors == NULL || ws->input_bindings == NULL || ws->output_bindings == NULL || ws->buffers == NULL ||
+      ws->buffer_sizes == NULL) {
+    return PLEAT_OOM(error);
+  }
+  for (uint32_t i = 0; i < plan->slot_count; i++) {
+    const pleat_slot *root = root_of(plan, i);
+    ws->tensors[i] = plan->slots[i].tensor;
+    switch (root->storage) {
+    case PLEAT_STORAGE_CONSTANT:
+      ws->tensors[i].data = root->tensor.data;
+      break;
+    case PLEAT_STORAGE_ARENA:
+      ws->tensors[i].data = (char *)ws->memory + root->offset;
+      break;
+    case PLEAT_STORAGE_INPUT:
+      ws->input_bindings[ws->input_binding_count++] = (pleat_binding){.slot = i, .io_index = root->io_index};
+      break;
+    case PLEAT_STORAGE_OUTPUT:
+      ws->output_bindings[ws->output_binding_count++] = (pleat_binding){.slot = i, .io_index = root->io_index};
+      break;
+    default:
+      break;
+    }
+  }
+  return PLEAT_OK;
+}
+
+static pleat_status lay_out_calls(pleat_workspace *ws, pleat_error *error) {
+  const pleat_plan *plan = ws->plan;
+  ws->calls = pleat_arena_array(ws->arena, plan->step_count, sizeof *ws->calls);
+  if (ws->calls == NULL) return PLEAT_OOM(error);
+  for (size_t s = 0; s < plan->step_count; s++) {
+    const pleat_step *step = &plan->steps[s];
+    const pleat_tensor **inputs = pleat_arena_array(ws->arena, step->node->input_count, sizeof *inputs);
+    pleat_tensor **outputs = pleat_arena_array(ws->arena, step->node->output_count, sizeof *outputs);
+    if (inputs == NULL || outputs == NULL) return PLEAT_OOM(error);
+    for (size_t i = 0; i < step->node->input_count; i++) {
+      inputs[i] = step->inputs[i] != PLEAT_NO_SLOT ? &ws->tensors[step->inputs[i]] : NULL;
+    }
+    for (size_t i = 0; i < step->node->output_count; i++) {
+      outputs[i] = step->outputs[i] != PLEAT_NO_SLOT ? &ws->tensors[step->outputs[i]] : NULL;
+    }
+    ws->calls[s] = step->call;
+    ws->calls[s].node = step->node;
+    ws->calls[s].version = step->node->version;
+    ws->calls[s].input_count = step->node->input_count;
+    ws->calls[s].output_count = step->node->output_count;
+    ws->calls[s].inputs = inputs;
+    ws->calls[s].outputs = outputs;
+    ws->calls[s].workspace = (char *)ws->memory + step->workspace_offset;
+    ws->calls[s].arena = ws->run_arena;
+    ws->calls[s].error = NULL;
+  }
+  return PLEAT_OK;
+}
+
+pleat_status pleat_workspace_create(const pleat_plan *plan, pleat_workspace **out_workspace, pleat_error *error) {
+  pleat_status status = PLEAT_OK;
+  *out_workspace = NULL;
+  pleat_workspace *ws = calloc(1, sizeof *ws);
+  if (ws == NULL) return PLEAT_OOM(error);
+  ws->plan = plan;
+  ws->arena = pleat_arena_create();
+  ws->run_arena = pleat_arena_create();
+  ws->memory = aligned_alloc(64, plan->arena_bytes + 64); /* arena_bytes is a multiple of 64 */
+  if (ws->arena == NULL || ws->run_arena == NULL || ws->memory == NULL) {
+    status = pleat_fail(error, PLEAT_OUT_OF_MEMORY, "no %zu bytes for activations", plan->arena_bytes);
+    goto fail;
+  }
+  PLEAT_CHECK(lay_out_slots(ws, error));
+  PLEAT_CHECK(lay_out_calls(ws, error));
+  *out_workspace = ws;
+  return PLEAT_OK;
+fail:
+  pleat_workspace_destroy(ws);
+  return status;
+}
+
+void pleat_workspace_destroy(pleat_workspace *ws) {
+  if (ws == NULL) return;
+  for (size_t i = 0; ws->buffers != NULL && i < ws->plan->slot_count; i++) free(ws->buffers[i]);
+  free(ws->memory);
+  pleat_arena_destroy(ws->run_arena);
+  pleat_arena_destroy(ws->arena);
+  free(ws);
+}

@@ -1,0 +1,90 @@
+#!/usr/bin/python3
+"""Makes the tiny models and the suite that the tests of the command use (needs onnx and numpy). What it writes is kept
+in the repository, so that the tests themselves need only Python's standard library."""
+import os
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MODELS = os.path.join(HERE, "models")
+
+
+def value(name, shape, kind=TensorProto.FLOAT):
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def constant(name, array):
+    return numpy_helper.from_array(np.asarray(array, dtype=np.float32), name)
+
+
+def model(nodes, inputs, outputs, constants=(), domains=()):
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, list(constants))
+    opsets = [helper.make_opsetid("", 13)] + [helper.make_opsetid(domain, 1) for domain in domains]
+    return helper.make_model(graph, producer_name="make_models.py", ir_version=7, opset_imports=opsets)
+
+
+def write(path, message):
+    path = os.path.join(HERE, path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(message.SerializeToString(deterministic=True))
+
+
+def add():
+    """y = relu(a + b), with a symbolic dimension."""
+    nodes = [helper.make_node("Add", ["a", "b"], ["sum"], name="add"), helper.make_node("Relu", ["sum"], ["y"], name="relu")]
+    return model(nodes, [value("a", ["n", 3]), value("b", ["n", 3])], [value("y", ["n", 3])])
+
+
+def conv_bn():
+    """A convolution whose BatchNormalization folds, and one behind a Relu that does not."""
+    norm = lambda x, y, name: helper.make_node("BatchNormalization", [x, "scale", "bias", "mean", "var"], [y], name=name)
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"], name="conv"), norm("c", "n", "bn1"),
+             helper.make_node("Relu", ["n"], ["r"], name="relu"), norm("r", "s", "bn2"),
+             helper.make_node("Sigmoid", ["s"], ["y"], name="sigmoid")]
+    weights = np.arange(18).reshape(2, 1, 3, 3) / 16 - 0.5
+    constants = [constant("w", weights), constant("scale", [1, 2]), constant("bias", [0.5, -0.5]),
+                 constant("mean", [0.25, 0.5]), constant("var", [1, 4])]
+    return model(nodes, [value("x", ["batch", 1, 5, 5])], [value("y", ["batch", 2, 3, 3])], constants)
+
+
+def classifier():
+    """A linear layer and its softmax: an output of scores, and one of probabilities."""
+    weights = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]]
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["scores"], name="linear"),
+             helper.make_node("Softmax", ["scores"], ["probabilities"], name="softmax", axis=-1)]
+    return model(nodes, [value("x", [1, 4])], [value("scores", [1, 3]), value("probabilities", [1, 3])],
+                 [constant("w", weights)])
+
+
+def unsupported():
+    nodes = [helper.make_node("Frobnicate", ["x"], ["y"], name="frob", domain="com.example")]
+    return model(nodes, [value("x", [2])], [value("y", [2])], domains=["com.example"])
+
+
+def test_folder(path, message, inputs, outputs):
+    write(f"{path}/model.onnx", message)
+    for kind, arrays in (("input", inputs), ("output", outputs)):
+        for i, array in enumerate(arrays):
+            write(f"{path}/test_data_set_0/{kind}_{i}.pb", numpy_helper.from_array(np.asarray(array, dtype=np.float32)))
+
+
+def main():
+    write("models/add.onnx", add())
+    write("models/conv_bn.onnx", conv_bn())
+    write("models/classifier.onnx", classifier())
+    write("models/unsupported.onnx", unsupported())
+    a, b = [[1, -2, 3]], [[1, 1, 1]]
+    test_folder("suite/right", add(), [a, b], [[[2, 0, 4]]])
+    test_folder("suite/wrong", add(), [a, b], [[[2, 0, 5]]])
+    test_folder("suite/shape", add(), [a, b], [[2, 0, 4]])
+    test_folder("suite/count", add(), [a, b], [[[2, 0, 4]], [[1]]])
+    test_folder("suite/skip", unsupported(), [[1, 2]], [[1, 2]])
+    write("suite/bare/model.onnx", add())
+    np.save(os.path.join(MODELS, "a.npy"), np.array([[1, -2, 3], [4, 5, 6]], dtype=">f4"))
+    np.save(os.path.join(MODELS, "x.npy"), np.array([[1, 2, 3, 4]], dtype=np.float32))
+    np.save(os.path.join(MODELS, "double.npy"), np.zeros((1, 4)))
+
+
+main()
