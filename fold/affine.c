@@ -8,7 +8,10 @@
 
 #include "ops/batch_normalization.h"
 
-enum { COMPUTE_LIMIT = 64 << 20 }; /* bytes: parameters that have to be computed first are never larger */
+enum {
+  COMPUTE_LIMIT = 64 << 20, /* bytes: parameters that have to be computed first are never larger */
+  BLOCK = 512               /* elements that are widened to double at a time */
+};
 
 static void set_reason(char reason[PLEAT_REASON_SIZE], const char *format, ...) PLEAT_PRINTF(2, 3);
 static void set_reason(char reason[PLEAT_REASON_SIZE], const char *format, ...) {
@@ -128,19 +131,49 @@ pleat_node *pleat_affine_producer(const pleat_node *bn, char reason[PLEAT_REASON
   return input->producer;
 }
 
+/* Whether `count` elements are finite; a reason that names the first that is not. */
+static bool check_finite(pleat_dtype dtype, const void *data, size_t count, const char *what,
+                         char reason[PLEAT_REASON_SIZE]) {
+  double block[BLOCK];
+  const size_t size = pleat_dtype_size(dtype);
+  for (size_t at = 0; at < count; at += BLOCK) {
+    size_t n = count - at < BLOCK ? count - at : BLOCK;
+    double sum = 0; /* 0 * x is 0 for all finite x, else NaN: one test a block */
+    pleat_convert(dtype, (const char *)data + at * size, PLEAT_DOUBLE, block, n, NULL);
+    for (size_t i = 0; i < n; i++) sum += 0 * block[i];
+    if (sum == 0) continue;
+    set_reason(reason, "the folded %s would not be finite in %s", what, pleat_dtype_name(dtype));
+    return false;
+  }
+  return true;
+}
+
+bool pleat_affine_scale(pleat_dtype dtype, const void *src, void *dst, size_t count, const double *factors,
+                        bool per_element, const char *what, char reason[PLEAT_REASON_SIZE]) {
+  double block[BLOCK];
+  const size_t size = pleat_dtype_size(dtype);
+  for (size_t at = 0; at < count; at += BLOCK) {
+    size_t n = count - at < BLOCK ? count - at : BLOCK;
+    pleat_convert(dtype, (const char *)src + at * size, PLEAT_DOUBLE, block, n, NULL);
+    if (per_element) {
+      for (size_t i = 0; i < n; i++) block[i] *= factors[at + i];
+    } else {
+      for (size_t i = 0; i < n; i++) block[i] *= factors[0];
+    }
+    pleat_convert(PLEAT_DOUBLE, block, dtype, (char *)dst + at * size, n, NULL);
+    if (!check_finite(dtype, (const char *)dst + at * size, n, what, reason)) return false;
+  }
+  return true;
+}
+
 pleat_status pleat_affine_round(pleat_pass_context *ctx, pleat_dtype dtype, int rank, const int64_t *dims,
                                 const double *values, const char *what, pleat_tensor **out_tensor,
                                 char reason[PLEAT_REASON_SIZE]) {
   PLEAT_TRY(pleat_tensor_create(dtype, rank, dims, out_tensor, ctx->error));
-  for (size_t i = 0; i < (*out_tensor)->count; i++) {
-    pleat_store_f64(dtype, (*out_tensor)->data, i, values[i]);
-    if (isfinite(pleat_load_f64(dtype, (*out_tensor)->data, i))) continue;
-    set_reason(reason, "the folded %s would be %g at element %zu, which %s does not hold", what, values[i], i,
-               pleat_dtype_name(dtype));
-    pleat_tensor_release(*out_tensor);
-    *out_tensor = NULL;
-    return PLEAT_OK;
-  }
+  pleat_convert(PLEAT_DOUBLE, values, dtype, (*out_tensor)->data, (*out_tensor)->count, NULL);
+  if (check_finite(dtype, (*out_tensor)->data, (*out_tensor)->count, what, reason)) return PLEAT_OK;
+  pleat_tensor_release(*out_tensor);
+  *out_tensor = NULL;
   return PLEAT_OK;
 }
 

@@ -26,7 +26,13 @@ pleat_node *pleat_affine_producer(const pleat_node *bn, char reason[PLEAT_REASON
 /* Why a weight or bias cannot be changed, as text ("" when `data` is there). */
 void pleat_affine_explain_weight(const pleat_value *value, const char *what, char reason[PLEAT_REASON_SIZE]);
 
-/* Rounds `count` doubles once to `dtype` in a new tensor. NULL with a reason when one is not finite in that type. */
+/* Writes factor * src to `dst`, `count` elements of `dtype`, each computed in double and rounded once. `factors` has
+ * one element, or, with `per_element`, `count`. False, with a reason, when a result is not finite in that type; `what`
+ * names the tensor in it. */
+bool pleat_affine_scale(pleat_dtype dtype, const void *src, void *dst, size_t count, const double *factors,
+                        bool per_element, const char *what, char reason[PLEAT_REASON_SIZE]);
+
+/* Rounds doubles once to `dtype` in a new tensor; NULL with a reason when one is not finite in that type. */
 pleat_status pleat_affine_round(pleat_pass_context *ctx, pleat_dtype dtype, int rank, const int64_t *dims,
                                 const double *values, const char *what, pleat_tensor **out_tensor,
                                 char reason[PLEAT_REASON_SIZE]);

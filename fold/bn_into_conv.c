@@ -26,6 +26,10 @@ static bool describe_weight(const pleat_node *conv, const pleat_tensor *tensor, 
   out->rows = (size_t)tensor->dims[0];
   out->columns = (size_t)tensor->dims[1];
   out->inner = tensor->count / out->rows / out->columns;
+  if (!out->is_transposed) { /* a row is one channel: scale it in one go */
+    out->inner *= out->columns;
+    out->columns = 1;
+  }
   out->rows_per_group = out->rows / (size_t)group;
   if (out->rows_per_group == 0) return false;
   out->channels = out->is_transposed ? out->columns * (size_t)group : out->rows;
@@ -39,19 +43,21 @@ static size_t channel_of(const weight *w, size_t row, size_t column) {
 static pleat_status scale_weight(pleat_pass_context *ctx, const weight *w, const pleat_affine *affine,
                                  pleat_tensor **out_tensor, char *reason) {
   const pleat_tensor *tensor = w->tensor;
-  double *values = malloc(tensor->count * sizeof *values);
-  if (values == NULL) return PLEAT_OOM(ctx->error);
-  size_t i = 0;
-  for (size_t row = 0; row < w->rows; row++) {
-    for (size_t column = 0; column < w->columns; column++) {
-      double scale = affine->scale[channel_of(w, row, column)];
-      for (size_t k = 0; k < w->inner; k++, i++) values[i] = scale * pleat_load_f64(tensor->dtype, tensor->data, i);
+  const size_t bytes = w->inner * pleat_dtype_size(tensor->dtype);
+  const char *src = tensor->data;
+  bool good = true;
+  PLEAT_TRY(pleat_tensor_create(tensor->dtype, tensor->rank, tensor->dims, out_tensor, ctx->error));
+  char *dst = (*out_tensor)->data;
+  for (size_t row = 0; row < w->rows && good; row++) {
+    for (size_t column = 0; column < w->columns && good; column++, src += bytes, dst += bytes) {
+      const double *scale = &affine->scale[channel_of(w, row, column)];
+      good = pleat_affine_scale(tensor->dtype, src, dst, w->inner, scale, false, "weight", reason);
     }
   }
-  pleat_status status =
-      pleat_affine_round(ctx, tensor->dtype, tensor->rank, tensor->dims, values, "weight", out_tensor, reason);
-  free(values);
-  return status;
+  if (good) return PLEAT_OK;
+  pleat_tensor_release(*out_tensor);
+  *out_tensor = NULL;
+  return PLEAT_OK;
 }
 
 static pleat_status fold_bias(pleat_pass_context *ctx, const pleat_tensor *bias, pleat_dtype dtype,

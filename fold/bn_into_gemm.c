@@ -10,16 +10,18 @@
 
 static pleat_status scale_columns(pleat_pass_context *ctx, const pleat_tensor *b, bool is_transposed,
                                   const pleat_affine *affine, pleat_tensor **out_tensor, char *reason) {
-  const size_t columns = (size_t)b->dims[1];
-  double *values = malloc(b->count * sizeof *values);
-  if (values == NULL) return PLEAT_OOM(ctx->error);
-  for (size_t i = 0; i < b->count; i++) {
-    size_t channel = is_transposed ? i / columns : i % columns;
-    values[i] = affine->scale[channel] * pleat_load_f64(b->dtype, b->data, i);
+  const size_t columns = (size_t)b->dims[1], bytes = columns * pleat_dtype_size(b->dtype);
+  bool good = true;
+  PLEAT_TRY(pleat_tensor_create(b->dtype, b->rank, b->dims, out_tensor, ctx->error));
+  for (size_t row = 0; row < (size_t)b->dims[0] && good; row++) {
+    const double *factors = is_transposed ? &affine->scale[row] : affine->scale;
+    good = pleat_affine_scale(b->dtype, (const char *)b->data + row * bytes, (char *)(*out_tensor)->data + row * bytes,
+                              columns, factors, !is_transposed, "weight", reason);
   }
-  pleat_status status = pleat_affine_round(ctx, b->dtype, b->rank, b->dims, values, "weight", out_tensor, reason);
-  free(values);
-  return status;
+  if (good) return PLEAT_OK;
+  pleat_tensor_release(*out_tensor);
+  *out_tensor = NULL;
+  return PLEAT_OK;
 }
 
 /* C' has a row for each row of C (one where C is absent or repeats), and a column a channel. */

@@ -3,11 +3,8 @@
  * From the ONNX specification and Ioffe and Szegedy, "Batch Normalization" (2015). In inference mode, mean and variance
  * are inputs; in training mode they are the batch's own, joint over samples and positions (the population variance),
  * and running statistics are updated. Either way each channel is one affine map, worked out in double and rounded once.
- *
- * How the mode is stated changed over time: by is_test (1, 6), by the number of outputs (7, 9), by training_mode (14).
- * A node of version 1 or 6 with is_test 0, its default, but no output besides Y is run in inference mode: exporters
- * left is_test out, and ONNX Runtime and the ONNX version converter read it so too. */
-#include "ops/ops.h"
+ * batch_normalization.h says which mode a node is in. */
+#include "ops/batch_normalization.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -18,9 +15,8 @@ enum { SCALE = 1, BIAS, MEAN, VARIANCE };
 enum { RUNNING_MEAN = 1, RUNNING_VARIANCE, SAVED_MEAN, SAVED_VARIANCE };
 enum { /* flags of versions */
        HAS_SPATIAL = 1u << 0,
-       HAS_IS_TEST = 1u << 1,
-       HAS_TRAINING_MODE = 1u << 2, /* else more outputs than Y mean training */
-       MIXED_TYPES = 1u << 3        /* scale and bias, and mean and variance, have types of their own */
+       HAS_TRAINING_MODE = 1u << 1, /* inference has no output but Y */
+       MIXED_TYPES = 1u << 2        /* scale and bias, and mean and variance, have types of their own */
 };
 
 /* X seen as [batch, channels, plane]. */
@@ -33,12 +29,6 @@ typedef struct norm {
 typedef struct stats {
   double mean, variance;
 } stats;
-
-static bool is_training(const pleat_node *node, const pleat_op_version *version, bool has_more_outputs) {
-  if ((version->flags & HAS_TRAINING_MODE) != 0) return pleat_attr_int(node, "training_mode") != 0;
-  if ((version->flags & HAS_IS_TEST) != 0 && pleat_attr_int(node, "is_test") != 0) return false;
-  return has_more_outputs;
-}
 
 /* spatial 0: statistics of every activation, joint over the samples only. */
 static bool is_by_activation(const pleat_node *node, const pleat_op_version *version) {
@@ -105,20 +95,19 @@ static pleat_status check_parameters(const pleat_infer *ctx, pleat_dim channels)
 static pleat_status infer(pleat_infer *ctx) {
   const pleat_shape *x = &ctx->inputs[0].shape;
   const pleat_dim channels = channels_of(ctx);
-  bool has_more = false;
   if (x->rank == 0)
     return pleat_fail(ctx->error, PLEAT_SHAPE_MISMATCH, "input X: expected at least one dimension, found a scalar");
   PLEAT_TRY(check_parameters(ctx, channels));
   for (size_t i = RUNNING_MEAN; i < ctx->output_count; i++) {
     pleat_type *out = pleat_infer_out(ctx, i);
     if (out == NULL) continue;
-    has_more = true;
     out->dtype = ctx->inputs[MEAN].dtype;
     out->shape = ctx->inputs[MEAN].shape;
     if (out->shape.rank < 0 && pleat_dim_is_known(channels) && !is_by_activation(ctx->node, ctx->version))
       out->shape = pleat_shape_of(1, &channels.value);
   }
-  if (has_more && (ctx->version->flags & HAS_TRAINING_MODE) != 0 && !is_training(ctx->node, ctx->version, true))
+  if ((ctx->version->flags & HAS_TRAINING_MODE) != 0 && pleat_bn_has_statistics(ctx->node) &&
+      !pleat_bn_is_training(ctx->node))
     return pleat_fail(
         ctx->error, PLEAT_MALFORMED_MODEL,
         "outputs besides Y exist in training mode only: set attribute 'training_mode' to 1 or remove them");
@@ -136,9 +125,7 @@ static pleat_status prepare(pleat_call *call) {
   const pleat_tensor *x = call->inputs[0];
   norm *norm = pleat_call_state(call, sizeof *norm);
   if (norm == NULL) return PLEAT_OOM(call->error);
-  bool has_more = false;
-  for (size_t i = RUNNING_MEAN; i < call->output_count; i++) has_more = has_more || call->outputs[i] != NULL;
-  norm->training = is_training(call->node, call->version, has_more);
+  norm->training = pleat_bn_is_training(call->node);
   norm->epsilon = (double)pleat_attr_float(call->node, "epsilon");
   norm->momentum = (double)pleat_attr_float(call->node, "momentum");
   norm->channels = (int64_t)call->inputs[SCALE]->count;
@@ -168,8 +155,8 @@ static pleat_status run(const pleat_call *call) {
     .flags = bits                                                                                                      \
   }
 
-static const pleat_op_version versions[] = {VERSION(1, 5, TYPES, HAS_SPATIAL | HAS_IS_TEST),
-                                            VERSION(6, 5, TYPES, HAS_SPATIAL | HAS_IS_TEST),
+static const pleat_op_version versions[] = {VERSION(1, 5, TYPES, HAS_SPATIAL),
+                                            VERSION(6, 5, TYPES, HAS_SPATIAL),
                                             VERSION(7, 5, TYPES, HAS_SPATIAL),
                                             VERSION(9, 5, TYPES, 0),
                                             VERSION(14, 3, PLEAT_M_FLOATS, HAS_TRAINING_MODE | MIXED_TYPES),

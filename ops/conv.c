@@ -49,7 +49,8 @@ static pleat_status check_channels(const pleat_infer *ctx, const pleat_shape *x,
                       "%" PRId64 " filters (dimension 0 of W) cannot be split into %" PRId64 " groups",
                       w->dims[0].value, group);
   if (x->rank >= 0 && pleat_dim_is_known(x->dims[1]) && pleat_dim_is_known(w->dims[1])) {
-    if (!pleat_mul_i64(w->dims[1].value, group, &needed)) return mismatch(ctx, "channels of X", INT64_MAX, 0);
+    if (!pleat_mul_i64(w->dims[1].value, group, &needed))
+      return pleat_fail(ctx->error, PLEAT_SHAPE_MISMATCH, "dimension 1 of W times group overflows");
     if (x->dims[1].value != needed)
       return mismatch(ctx, "channels of X (dimension 1; dimension 1 of W times group)", needed, x->dims[1].value);
   }
@@ -58,23 +59,6 @@ static pleat_status check_channels(const pleat_infer *ctx, const pleat_shape *x,
   if (bias->rank != 1) return mismatch(ctx, "rank of B", 1, bias->rank);
   if (pleat_dim_is_known(bias->dims[0]) && pleat_dim_is_known(w->dims[0]) && bias->dims[0].value != w->dims[0].value)
     return mismatch(ctx, "elements of B (dimension 0 of W)", w->dims[0].value, bias->dims[0].value);
-  return PLEAT_OK;
-}
-
-/* The window, with kernel sizes of W where kernel_shape is absent, or checked against it. */
-static pleat_status read_window(const pleat_infer *ctx, const pleat_shape *w, int spatial, pleat_window *out_window) {
-  PLEAT_TRY(pleat_window_parse(ctx->node, spatial, out_window, ctx->error));
-  for (int i = 0; i < spatial && w->rank >= 0; i++) {
-    int64_t size = w->dims[2 + i].value;
-    if (!pleat_dim_is_known(w->dims[2 + i])) continue;
-    if (out_window->kernel[i] >= 0 && out_window->kernel[i] != size)
-      return pleat_fail(ctx->error, PLEAT_SHAPE_MISMATCH,
-                        "attribute 'kernel_shape'[%d] is %" PRId64 ", but W has %" PRId64 " there", i,
-                        out_window->kernel[i], size);
-    if (size < 1 || size > INT32_MAX)
-      return pleat_fail(ctx->error, PLEAT_SHAPE_MISMATCH, "W has %" PRId64 " positions on spatial axis %d", size, i);
-    out_window->kernel[i] = size;
-  }
   return PLEAT_OK;
 }
 
@@ -91,7 +75,8 @@ static pleat_status infer(pleat_infer *ctx) {
   if (x->rank >= 0 && w->rank >= 0 && x->rank != w->rank)
     return mismatch(ctx, "rank of W (that of X)", x->rank, w->rank);
   PLEAT_TRY(check_channels(ctx, x, w));
-  PLEAT_TRY(read_window(ctx, w, spatial, &window));
+  PLEAT_TRY(pleat_window_parse(ctx->node, spatial, &window, ctx->error));
+  PLEAT_TRY(pleat_window_weight(&window, w, ctx->error));
   PLEAT_TRY(pleat_window_output(&window, x, sizes, ctx->error));
   if (y == NULL) return PLEAT_OK;
   y->shape = pleat_shape_of_rank(spatial + 2);

@@ -77,6 +77,21 @@ pleat_status pleat_window_spatial(const pleat_shape *shape, const char *what, in
   return PLEAT_OK;
 }
 
+pleat_status pleat_window_weight(pleat_window *window, const pleat_shape *w, pleat_error *error) {
+  for (int i = 0; i < window->spatial && w->rank >= 0; i++) {
+    int64_t size = w->dims[2 + i].value;
+    if (!pleat_dim_is_known(w->dims[2 + i])) continue;
+    if (window->kernel[i] >= 0 && window->kernel[i] != size)
+      return pleat_fail(error, PLEAT_SHAPE_MISMATCH,
+                        "attribute 'kernel_shape'[%d] is %" PRId64 ", but W has %" PRId64 " there", i,
+                        window->kernel[i], size);
+    if (size < 1 || size > max_value)
+      return pleat_fail(error, PLEAT_SHAPE_MISMATCH, "W has %" PRId64 " positions on spatial axis %d", size, i);
+    window->kernel[i] = size;
+  }
+  return PLEAT_OK;
+}
+
 /* Shares `total` padding out; the odd one goes to the end, or to the beginning. */
 static void split_pads(pleat_window *window, int axis, int64_t total, bool odd_at_end) {
   int64_t less = total / 2, more = total - less;

@@ -38,6 +38,10 @@ pleat_status pleat_window_parse(const pleat_node *node, int spatial, pleat_windo
  * names the tensor in the message, for example "input X". */
 pleat_status pleat_window_spatial(const pleat_shape *shape, const char *what, int *out_spatial, pleat_error *error);
 
+/* Kernel sizes from a weight W [., ., K1..Kn], as far as they are known. SHAPE_MISMATCH when kernel_shape says
+ * otherwise or W has none or more than 2^31-1 of them. */
+pleat_status pleat_window_weight(pleat_window *window, const pleat_shape *w, pleat_error *error);
+
 /* Output sizes for an input [N, C, D1..Dn] (Conv and pools); sets pads from auto_pad. `out_spatial` gets
  * window->spatial dimensions. An axis that the window leaves as it is keeps its symbol. Errors: SHAPE_MISMATCH when the
  * window does not fit into the padded input. */

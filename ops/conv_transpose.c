@@ -168,17 +168,7 @@ static pleat_status resolve(const pleat_node *node, const pleat_shape *x, const 
   PLEAT_TRY(pleat_window_parse(node, spatial, out_window, error));
   PLEAT_TRY(read_list(node, "output_padding", spatial, 0, &padding, error));
   PLEAT_TRY(read_list(node, "output_shape", spatial, 1, &wanted, error));
-  for (int i = 0; i < spatial && w->rank >= 0; i++) {
-    int64_t size = w->dims[2 + i].value;
-    if (!pleat_dim_is_known(w->dims[2 + i])) continue;
-    if (out_window->kernel[i] >= 0 && out_window->kernel[i] != size)
-      return pleat_fail(error, PLEAT_SHAPE_MISMATCH,
-                        "attribute 'kernel_shape'[%d] is %" PRId64 ", but W has %" PRId64 " there", i,
-                        out_window->kernel[i], size);
-    if (size < 1 || size > INT32_MAX)
-      return pleat_fail(error, PLEAT_SHAPE_MISMATCH, "W has %" PRId64 " positions on spatial axis %d", size, i);
-    out_window->kernel[i] = size;
-  }
+  PLEAT_TRY(pleat_window_weight(out_window, w, error));
   return pleat_window_output_transposed(out_window, x, padding, wanted, out_sizes, error);
 }
 

@@ -93,8 +93,8 @@ static pleat_status solve(const pleat_infer *ctx, int free_dim, uint32_t copied,
   PLEAT_TRY(multiply(in, copied, &have, &in_unknown, &symbol, ctx->error));
   PLEAT_TRY(multiply(out, skipped, &need, &out_unknown, &unused, ctx->error));
   if (free_dim < 0) {
-    bool empty = false;
-    for (int d = 0; d < out->rank; d++) empty = empty || (copied >> d & 1 && out->dims[d].value == 0);
+    bool empty = false; /* or perhaps so: an unknown dimension may turn out to be 0 */
+    for (int d = 0; d < out->rank; d++) empty = empty || (copied >> d & 1 && out->dims[d].value <= 0);
     return in_unknown > 0 || have == need || empty ? PLEAT_OK : does_not_fit(ctx, out);
   }
   if (in_unknown == 0 && need == 0 && have == 0) out->dims[free_dim] = pleat_dim_known(0);

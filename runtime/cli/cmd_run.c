@@ -116,6 +116,8 @@ static int run_loaded(const cli *cli, const run_args *args, const loaded *loaded
 static int run(cli *cli, const void *arguments) {
   const run_args *args = arguments;
   if (args->json && strcmp(args->json, "-") == 0) cli->text = stderr;
+  if (args->output && (files_has_suffix(args->output, ".npy") || files_has_suffix(args->output, ".pb")))
+    return cli_usage(cli, "-o takes a folder (one .npy an output) or a FILE.npz, found '%s'", args->output);
   pleat_session_options session_options = PLEAT_SESSION_OPTIONS_INIT;
   session_options.threads = args->threads;
   session_options.no_fold = args->no_fold;

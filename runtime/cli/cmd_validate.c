@@ -120,6 +120,7 @@ static int validate_sets(const cli *cli, const validate_args *args, const check_
     pleat_status status = PLEAT_OK;
     tests[i] = check_sets(sets[i], loaded, check, &sets[i], 1, &status);
     print_test(tests[i], cli->text);
+    if (status != PLEAT_OK) cli_note(cli, "%s", field(tests[i], "reason"));
     if (cli_exit_code(status) > code) code = cli_exit_code(status);
   }
   int result = conclude(cli, args, tests, count);

@@ -78,8 +78,6 @@ static pleat_status write_folder(const char *path, const flat *flat, pleat_error
 }
 
 int results_save(const cli *cli, const results *results, const char *path) {
-  if (files_has_suffix(path, ".npy") || files_has_suffix(path, ".pb"))
-    return cli_usage(cli, "-o takes a folder (one .npy an output) or a FILE.npz, found '%s'", path);
   flat flat = {0};
   pleat_error error = PLEAT_ERROR_INIT;
   for (size_t i = 0; i < results->count; i++) flatten(&flat, results->names[i], results->tensors[i]);

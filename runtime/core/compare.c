@@ -60,8 +60,9 @@ static bool judge_finite(comparer *c, uint64_t index, double difference, double 
   }
   if (size > 0 && difference / size > out->max_rel) out->max_rel = difference / size;
   if (difference <= c->tolerance.atol + c->tolerance.rtol * size) return true;
-  out->noisy += difference <= c->floor;
-  return difference <= c->floor;
+  bool is_noise = c->floor > 0 && difference <= c->floor;
+  out->noisy += is_noise;
+  return is_noise;
 }
 
 /* The noise rule's bound (see compare.h); 0 for types that do not round. */

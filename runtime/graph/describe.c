@@ -58,10 +58,9 @@ static pleat_status fix_shape(pleat_graph *graph, const pleat_input_shape *given
   }
   pleat_shape shape = pleat_shape_of(given->rank, given->dims), merged;
   if (value->kind != PLEAT_KIND_TENSOR || !pleat_shape_merge(&value->shape, &shape, &merged)) {
-    pleat_error_at_tensor(error, value->name);
-    return pleat_fail(error, PLEAT_SHAPE_MISMATCH, "the input's shape is %s, which does not allow %s",
-                      pleat_shape_text(&value->shape, declared, sizeof declared),
-                      pleat_shape_text(&shape, asked, sizeof asked));
+    return pleat_fail_tensor(
+        error, value->name, PLEAT_SHAPE_MISMATCH, "the input's shape is %s, which does not allow %s",
+        pleat_shape_text(&value->shape, declared, sizeof declared), pleat_shape_text(&shape, asked, sizeof asked));
   }
   for (int i = 0; i < given->rank && value->shape.rank == given->rank; i++) {
     const char *symbol = value->shape.dims[i].symbol;

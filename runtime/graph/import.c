@@ -67,11 +67,11 @@ static bool free_name(pleat_graph *graph, const char *name) {
 pleat_status pleat_scope_define(pleat_importer *imp, pleat_scope *scope, const char *name, pleat_value **out_value) {
   *out_value = NULL;
   if (pleat_scope_find_here(scope, name) != NULL) {
-    pleat_error_at_tensor(imp->error, name);
-    return pleat_fail(imp->error, PLEAT_MALFORMED_MODEL,
-                      "value '%s' is defined twice in the same graph: every input, initializer and node output must "
-                      "have a name of its own",
-                      name);
+    return pleat_fail_tensor(
+        imp->error, name, PLEAT_MALFORMED_MODEL,
+        "value '%s' is defined twice in the same graph: every input, initializer and node output must "
+        "have a name of its own",
+        name);
   }
   if (imp->root->value_count >= PLEAT_LIMIT_VALUES) {
     return pleat_fail(imp->error, PLEAT_MALFORMED_MODEL, "the model has more than %d values, the limit",
@@ -284,12 +284,11 @@ static pleat_status import_graph_outputs(pleat_importer *imp, const Onnx__GraphP
     const char *name = pleat_text(message->output[i]->name);
     const pleat_scope_entry *entry = pleat_scope_find_here(scope, name);
     if (entry == NULL || entry->value == NULL) {
-      pleat_error_at_tensor(imp->error, name);
-      return pleat_fail(imp->error, PLEAT_MALFORMED_MODEL,
-                        pleat_scope_find(scope, name) != NULL
-                            ? "subgraph output '%s' is a value of an outer graph: put an Identity node between"
-                            : "graph output '%s' is produced by nothing in the graph",
-                        name);
+      return pleat_fail_tensor(imp->error, name, PLEAT_MALFORMED_MODEL,
+                               pleat_scope_find(scope, name) != NULL
+                                   ? "subgraph output '%s' is a value of an outer graph: put an Identity node between"
+                                   : "graph output '%s' is produced by nothing in the graph",
+                               name);
     }
     entry->value->is_output = true;
     PLEAT_TRY(pleat_import_value_info(imp, entry->value, message->output[i]));

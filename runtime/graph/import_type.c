@@ -59,14 +59,13 @@ static const Onnx__TypeProto__Tensor *unwrap(const Onnx__TypeProto *type, pleat_
 
 static pleat_status merge_dtype(pleat_importer *imp, pleat_value *value, int32_t number) {
   if (!pleat_dtype_is_valid(number)) {
-    pleat_error_at_tensor(imp->error, value->name);
-    return pleat_fail(imp->error, PLEAT_MALFORMED_MODEL, "'%s' has the data type %d, which ONNX does not know",
-                      value->name, (int)number);
+    return pleat_fail_tensor(imp->error, value->name, PLEAT_MALFORMED_MODEL,
+                             "'%s' has the data type %d, which ONNX does not know", value->name, (int)number);
   }
   if (value->dtype != PLEAT_UNDEFINED && value->dtype != (pleat_dtype)number) {
-    pleat_error_at_tensor(imp->error, value->name);
-    return pleat_fail(imp->error, PLEAT_MALFORMED_MODEL, "'%s' is said to be %s in one place and %s in another",
-                      value->name, pleat_dtype_name(value->dtype), pleat_dtype_name((pleat_dtype)number));
+    return pleat_fail_tensor(imp->error, value->name, PLEAT_MALFORMED_MODEL,
+                             "'%s' is said to be %s in one place and %s in another", value->name,
+                             pleat_dtype_name(value->dtype), pleat_dtype_name((pleat_dtype)number));
   }
   value->dtype = (pleat_dtype)number;
   return PLEAT_OK;
@@ -79,10 +78,9 @@ pleat_status pleat_import_value_info(pleat_importer *imp, pleat_value *value, co
   if (value->src_info == NULL) value->src_info = message;
   if (message->type == NULL || message->type->value_case == ONNX__TYPE_PROTO__VALUE__NOT_SET) return PLEAT_OK;
   if (value->shape_declared && value->kind != kind) {
-    pleat_error_at_tensor(imp->error, value->name);
-    return pleat_fail(imp->error, PLEAT_MALFORMED_MODEL,
-                      "'%s' is said to be a tensor, a sequence or an optional in one place and another in the next",
-                      value->name);
+    return pleat_fail_tensor(
+        imp->error, value->name, PLEAT_MALFORMED_MODEL,
+        "'%s' is said to be a tensor, a sequence or an optional in one place and another in the next", value->name);
   }
   value->kind = kind;
   value->shape_declared = true;
@@ -98,15 +96,14 @@ pleat_status pleat_import_tensor_type(pleat_importer *imp, pleat_value *value, i
                                       const int64_t *dims) {
   size_t count = 0;
   if (rank > PLEAT_MAX_RANK) {
-    pleat_error_at_tensor(imp->error, value->name);
-    return pleat_fail(imp->error, PLEAT_UNSUPPORTED, "initializer '%s' has %zu dimensions; at most %d are supported",
-                      value->name, rank, (int)PLEAT_MAX_RANK);
+    return pleat_fail_tensor(imp->error, value->name, PLEAT_UNSUPPORTED,
+                             "initializer '%s' has %zu dimensions; at most %d are supported", value->name, rank,
+                             (int)PLEAT_MAX_RANK);
   }
   PLEAT_TRY(merge_dtype(imp, value, data_type));
   if (!pleat_shape_count(value->dtype, (int)rank, dims, &count)) {
-    pleat_error_at_tensor(imp->error, value->name);
-    return pleat_fail(imp->error, PLEAT_MALFORMED_MODEL,
-                      "initializer '%s' has a negative dimension, or is larger than memory can be", value->name);
+    return pleat_fail_tensor(imp->error, value->name, PLEAT_MALFORMED_MODEL,
+                             "initializer '%s' has a negative dimension, or is larger than memory can be", value->name);
   }
   if (!value->is_input || value->shape.rank < 0) value->shape = pleat_shape_of((int)rank, dims);
   return PLEAT_OK;

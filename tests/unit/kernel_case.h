@@ -174,7 +174,8 @@ static inline void check_threads(kernel_case *c) {
       if (first[i] == NULL) {
         first[i] = c->outputs[i];
       } else {
-        ck_assert_mem_eq(first[i]->data, c->outputs[i]->data, pleat_bytes(first[i]));
+        ck_assert(pleat_same_shape(first[i], c->outputs[i]));
+        if (first[i]->count > 0) ck_assert_mem_eq(first[i]->data, c->outputs[i]->data, pleat_bytes(first[i]));
         pleat_tensor_release(c->outputs[i]);
       }
       c->outputs[i] = NULL;

@@ -39,7 +39,7 @@ static inline int case_dims(const char *text, int64_t *dims) {
 
 /* A tensor of the given elements; NULL leaves it zero (or it is empty). */
 static inline pleat_tensor *make(pleat_dtype dtype, const char *shape, const void *data) {
-  int64_t dims[PLEAT_MAX_RANK];
+  int64_t dims[PLEAT_MAX_RANK] = {0};
   int rank = case_dims(shape, dims);
   pleat_tensor *tensor = NULL;
   pleat_status status = dtype == PLEAT_STRING && data != NULL

@@ -284,6 +284,7 @@ END_TEST
 Suite *make_suite(void) {
   Suite *suite = suite_create("graph function");
   TCase *tcase = tcase_create("function");
+  tcase_set_timeout(tcase, 120); /* a sanitizer build on a busy machine */
   tcase_add_test(tcase, inlines_with_attributes);
   tcase_add_test(tcase, keeps_calls_without_inlining);
   tcase_add_test(tcase, attribute_without_value_is_absent);

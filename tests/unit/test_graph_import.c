@@ -368,6 +368,17 @@ START_TEST(opsets) {
 }
 END_TEST
 
+START_TEST(names_the_tensor) {
+  builder b = build_chain(8);
+  b.graph->node[1]->output[0] = build_text(&b, "t");
+  pleat_error error = PLEAT_ERROR_INIT;
+  pleat_model *model = NULL;
+  ck_assert_int_eq(build_end(&b, &model, &error), PLEAT_MALFORMED_MODEL);
+  ck_assert_str_eq(error.tensor, "t");
+  ck_assert_str_eq(error.node, "b");
+}
+END_TEST
+
 static builder build_nested(int depth) {
   builder b = build_begin(8, 18);
   Onnx__GraphProto *graph = b.graph;
@@ -414,6 +425,7 @@ Suite *make_suite(void) {
   tcase_add_test(tcase, attributes);
   tcase_add_test(tcase, rejects_bad_nodes);
   tcase_add_test(tcase, opsets);
+  tcase_add_test(tcase, names_the_tensor);
   tcase_add_test(tcase, nesting_limit);
   tcase_add_test(tcase, rank_limit);
   suite_add_tcase(suite, tcase);

@@ -1,4 +1,6 @@
 /* Gemm and MatMul against plain triple loops, over shapes around every block and tile boundary. */
+#include <stdio.h>
+
 #include "kernel_case.h"
 
 static uint64_t seed; /* of pick() and noise() */

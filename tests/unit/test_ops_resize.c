@@ -36,7 +36,7 @@ static void naive_weights(const char *mode, bool cubic, double a, bool exclude, 
                           int64_t o, double *out_weights) {
   double x = naive_coordinate(mode, axis, o), sum = 0, stretch = antialias && axis.scale < 1 ? axis.scale : 1;
   for (int64_t i = 0; i < axis.in; i++) out_weights[i] = 0;
-  if (axis.in == axis.out) {
+  if (axis.in == axis.out && axis.scale == 1) {
     out_weights[o] = 1;
     return;
   }

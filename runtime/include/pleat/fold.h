@@ -33,8 +33,12 @@ typedef struct pleat_fold_report {
 
 typedef struct pleat_fold_options {
   uint32_t size;
-  const char *const *only; /* run only these passes (NULL-terminated list of names), or NULL for all */
-  const char *const *skip; /* leave these passes out, or NULL */
+  const char *const *only; /* run only these passes, or fold only these nodes (NULL-terminated list of pass names and
+                              node names, mixed), or NULL for all */
+  const char *const *skip; /* leave these passes or nodes out, or NULL */
+  bool duplicate;          /* a producer that others read as well is copied, when that is what folding takes */
+  bool freeze_inputs;      /* overridable initializers (IR version >= 4) become constants */
+  bool no_record;          /* do not write the record of replaced values into metadata_props (key "pleat.fold") */
 } pleat_fold_options;
 
 #define PLEAT_FOLD_OPTIONS_INIT                                                                                        \

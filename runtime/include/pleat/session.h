@@ -13,9 +13,11 @@ typedef struct pleat_session pleat_session;
 
 typedef struct pleat_session_options {
   uint32_t size;
-  int threads;             /* worker threads of one run; 0: all cores this process may use */
-  bool no_fold;            /* run the graph as it is in the file: no folding pass, no constant folding */
-  bool profile;            /* time every node */
+  int threads;  /* worker threads of one run; 0: all cores this process may use */
+  bool no_fold; /* run the graph as it is in the file: no folding pass, no constant folding */
+  bool profile; /* time every node */
+  bool float64; /* the oracle: every float, float16 and bfloat16 value is a double, with the reference kernels; inputs
+                   are given in the model's types, outputs are double */
   const char *const *taps; /* names of intermediate values that become extra outputs; NULL-terminated, or NULL */
 } pleat_session_options;
 
