@@ -10,6 +10,7 @@
 
 enum {
   COMPUTE_LIMIT = 64 << 20, /* bytes: parameters that have to be computed first are never larger */
+  WEIGHT_LIMIT = 1 << 30,   /* nor weights than this: a few bytes of model can ask for any amount */
   BLOCK = 512               /* elements that are widened to double at a time */
 };
 
@@ -33,6 +34,38 @@ void pleat_affine_explain_weight(const pleat_value *value, const char *what, cha
   } else {
     set_reason(reason, "%s '%s' is computed while running", what, value->name);
   }
+}
+
+bool pleat_affine_is_wanted_bn(const pleat_node *node) {
+  if (!pleat_node_is(node, "BatchNormalization") || node->input_count == 0 || node->inputs[0] == NULL) return false;
+  const pleat_value *y = node->output_count > 0 ? node->outputs[0] : NULL;
+  return y != NULL && (y->use_count > 0 || y->is_output);
+}
+
+pleat_status pleat_affine_read_weight(pleat_pass_context *ctx, pleat_value *value, pleat_dtype dtype, const char *what,
+                                      const pleat_tensor **out_tensor, char reason[PLEAT_REASON_SIZE]) {
+  PLEAT_TRY(pleat_value_compute(value, WEIGHT_LIMIT, out_tensor, ctx->error));
+  if (*out_tensor == NULL) {
+    pleat_affine_explain_weight(value, what, reason);
+    return PLEAT_OK;
+  }
+  const pleat_dtype found = (*out_tensor)->dtype;
+  if ((PLEAT_M(found) & PLEAT_M_FLOATS) != 0 && (dtype == PLEAT_UNDEFINED || dtype == found)) return PLEAT_OK;
+  set_reason(reason, "%s '%s' is of type %s", what, value->name, pleat_dtype_name(found));
+  *out_tensor = NULL;
+  return PLEAT_OK;
+}
+
+pleat_status pleat_affine_set_weight(pleat_pass_context *ctx, pleat_node *node, size_t index, const char *name,
+                                     const char *suffix, pleat_tensor *tensor) {
+  pleat_value *value = NULL;
+  const char *hint = pleat_arena_printf(ctx->graph->root->arena, "%s%s", name, suffix);
+  if (hint == NULL) {
+    pleat_tensor_release(tensor);
+    return PLEAT_OOM(ctx->error);
+  }
+  PLEAT_TRY(pleat_graph_add_constant(node->graph, hint, tensor, &value, ctx->error));
+  return pleat_node_set_input(node, index, value) ? PLEAT_OK : PLEAT_OOM(ctx->error);
 }
 
 /* The four parameters; false with a reason. */
@@ -84,6 +117,12 @@ pleat_status pleat_affine_of_bn(pleat_pass_context *ctx, pleat_node *bn, pleat_a
   reason[0] = '\0';
   if (pleat_bn_is_training(bn)) {
     set_reason(reason, "training mode: it normalises with the statistics of each batch; export the model in eval mode");
+    return PLEAT_OK;
+  }
+  for (size_t i = 1; i < bn->output_count; i++) {
+    const pleat_value *statistics = bn->outputs[i];
+    if (statistics == NULL || (statistics->use_count == 0 && !statistics->is_output)) continue;
+    set_reason(reason, "its statistics output '%s' is used", statistics->name);
     return PLEAT_OK;
   }
   PLEAT_TRY(read_parameters(ctx, bn, parameters, reason));

@@ -31,7 +31,7 @@ static bool describe_weight(const pleat_node *conv, const pleat_tensor *tensor, 
     out->columns = 1;
   }
   out->rows_per_group = out->rows / (size_t)group;
-  if (out->rows_per_group == 0) return false;
+  if (out->rows_per_group == 0 || out->rows % (size_t)group != 0) return false;
   out->channels = out->is_transposed ? out->columns * (size_t)group : out->rows;
   return true;
 }
@@ -85,17 +85,12 @@ static pleat_status read_conv(pleat_pass_context *ctx, pleat_node *conv, const p
     snprintf(reason, PLEAT_REASON_SIZE, "the convolution has no weight");
     return PLEAT_OK;
   }
-  PLEAT_TRY(pleat_value_compute(weight_value, SIZE_MAX, &tensor, ctx->error));
-  if (tensor == NULL) {
-    pleat_affine_explain_weight(weight_value, "the convolution's weight", reason);
-    return PLEAT_OK;
-  }
+  PLEAT_TRY(
+      pleat_affine_read_weight(ctx, weight_value, PLEAT_UNDEFINED, "the convolution's weight", &tensor, reason));
+  if (tensor == NULL) return PLEAT_OK;
   if (bias_value != NULL) {
-    PLEAT_TRY(pleat_value_compute(bias_value, SIZE_MAX, out_bias, ctx->error));
-    if (*out_bias == NULL) {
-      pleat_affine_explain_weight(bias_value, "the convolution's bias", reason);
-      return PLEAT_OK;
-    }
+    PLEAT_TRY(pleat_affine_read_weight(ctx, bias_value, tensor->dtype, "the convolution's bias", out_bias, reason));
+    if (*out_bias == NULL) return PLEAT_OK;
   }
   if (!describe_weight(conv, tensor, out_weight) || out_weight->channels != affine->channels ||
       (*out_bias != NULL && (*out_bias)->count != affine->channels)) {
@@ -103,13 +98,6 @@ static pleat_status read_conv(pleat_pass_context *ctx, pleat_node *conv, const p
              affine->channels);
   }
   return PLEAT_OK;
-}
-
-static pleat_status add_weight(pleat_pass_context *ctx, pleat_node *conv, size_t index, const char *name,
-                               pleat_tensor *tensor) {
-  pleat_value *value = NULL;
-  PLEAT_TRY(pleat_graph_add_constant(conv->graph, name, tensor, &value, ctx->error));
-  return pleat_node_set_input(conv, index, value) ? PLEAT_OK : PLEAT_OOM(ctx->error);
 }
 
 /* Folds, or leaves everything as it is with a reason. */
@@ -132,17 +120,13 @@ static pleat_status fold(pleat_pass_context *ctx, pleat_node *bn, char *reason) 
     pleat_tensor_release(new_weight);
     return status;
   }
-  const char *weight_name = conv->inputs[1]->name;
-  char name[512];
-  snprintf(name, sizeof name, "%s_folded", weight_name);
-  status = add_weight(ctx, conv, 1, name, new_weight);
-  if (bias != NULL) snprintf(name, sizeof name, "%s_folded", conv->inputs[2]->name);
-  else snprintf(name, sizeof name, "%s_folded_bias", weight_name);
+  const char *weight_name = conv->inputs[1]->name, *bias_name = bias != NULL ? conv->inputs[2]->name : weight_name;
+  status = pleat_affine_set_weight(ctx, conv, 1, weight_name, "_folded", new_weight);
   if (status != PLEAT_OK) {
     pleat_tensor_release(new_bias);
     return status;
   }
-  PLEAT_TRY(add_weight(ctx, conv, 2, name, new_bias));
+  PLEAT_TRY(pleat_affine_set_weight(ctx, conv, 2, bias_name, bias != NULL ? "_folded" : "_folded_bias", new_bias));
   pleat_report_folded(ctx, &pleat_pass_bn_into_conv, bn, conv);
   return pleat_affine_take_over(ctx, conv, bn);
 }
@@ -150,7 +134,7 @@ static pleat_status fold(pleat_pass_context *ctx, pleat_node *bn, char *reason) 
 static pleat_status visit(pleat_pass_context *ctx, pleat_graph *graph, bool *changed) {
   PLEAT_FOR_NODES_SAFE(node, graph) {
     char reason[PLEAT_REASON_SIZE] = "";
-    if (!pleat_node_is(node, "BatchNormalization") || node->input_count == 0 || node->inputs[0] == NULL) continue;
+    if (!pleat_affine_is_wanted_bn(node)) continue;
     const pleat_node *before = node->inputs[0]->producer;
     if (before == NULL || !(pleat_node_is(before, "Conv") || pleat_node_is(before, "ConvTranspose"))) continue;
     PLEAT_TRY(fold(ctx, node, reason));

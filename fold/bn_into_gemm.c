@@ -50,17 +50,11 @@ static pleat_status read_gemm(pleat_pass_context *ctx, pleat_node *gemm, const p
   pleat_value *c = gemm->input_count > 2 ? gemm->inputs[2] : NULL;
   const size_t n = affine->channels;
   *out_c = NULL;
-  PLEAT_TRY(pleat_value_compute(gemm->inputs[1], SIZE_MAX, out_b, ctx->error));
-  if (*out_b == NULL) {
-    pleat_affine_explain_weight(gemm->inputs[1], "the Gemm's B", reason);
-    return PLEAT_OK;
-  }
+  PLEAT_TRY(pleat_affine_read_weight(ctx, gemm->inputs[1], PLEAT_UNDEFINED, "the Gemm's B", out_b, reason));
+  if (*out_b == NULL) return PLEAT_OK;
   if (c != NULL) {
-    PLEAT_TRY(pleat_value_compute(c, SIZE_MAX, out_c, ctx->error));
-    if (*out_c == NULL) {
-      pleat_affine_explain_weight(c, "the Gemm's C", reason);
-      return PLEAT_OK;
-    }
+    PLEAT_TRY(pleat_affine_read_weight(ctx, c, (*out_b)->dtype, "the Gemm's C", out_c, reason));
+    if (*out_c == NULL) return PLEAT_OK;
   }
   const pleat_tensor *b = *out_b, *addend = *out_c;
   bool fits = b->rank == 2 && (size_t)b->dims[pleat_attr_int(gemm, "transB") != 0 ? 0 : 1] == n;
@@ -72,13 +66,6 @@ static pleat_status read_gemm(pleat_pass_context *ctx, pleat_node *gemm, const p
   return PLEAT_OK;
 }
 
-static pleat_status replace_input(pleat_pass_context *ctx, pleat_node *gemm, size_t index, const char *hint,
-                                  pleat_tensor *tensor) {
-  pleat_value *value = NULL;
-  PLEAT_TRY(pleat_graph_add_constant(gemm->graph, hint, tensor, &value, ctx->error));
-  return pleat_node_set_input(gemm, index, value) ? PLEAT_OK : PLEAT_OOM(ctx->error);
-}
-
 /* beta is in C' now; before opset 7 a C that is not a full matrix needs broadcast = 1. */
 static bool set_attributes(pleat_node *gemm) {
   pleat_attr beta = {.name = "beta", .type = PLEAT_ATTR_FLOAT, .f = 1.0f};
@@ -88,18 +75,15 @@ static bool set_attributes(pleat_node *gemm) {
 }
 
 static pleat_status apply(pleat_pass_context *ctx, pleat_node *gemm, pleat_tensor *b, pleat_tensor *c) {
-  char name[512];
   const char *b_name = gemm->inputs[1]->name;
   const pleat_value *old_c = gemm->input_count > 2 ? gemm->inputs[2] : NULL;
-  snprintf(name, sizeof name, "%s_folded", b_name);
-  pleat_status status = replace_input(ctx, gemm, 1, name, b);
+  pleat_status status = pleat_affine_set_weight(ctx, gemm, 1, b_name, "_folded", b);
   if (status != PLEAT_OK) {
     pleat_tensor_release(c);
     return status;
   }
-  if (old_c != NULL) snprintf(name, sizeof name, "%s_folded", old_c->name);
-  else snprintf(name, sizeof name, "%s_folded_bias", b_name);
-  PLEAT_TRY(replace_input(ctx, gemm, 2, name, c));
+  if (old_c != NULL) PLEAT_TRY(pleat_affine_set_weight(ctx, gemm, 2, old_c->name, "_folded", c));
+  else PLEAT_TRY(pleat_affine_set_weight(ctx, gemm, 2, b_name, "_folded_bias", c));
   return set_attributes(gemm) ? PLEAT_OK : PLEAT_OOM(ctx->error);
 }
 
@@ -128,7 +112,7 @@ static pleat_status fold(pleat_pass_context *ctx, pleat_node *bn, char *reason) 
 static pleat_status visit(pleat_pass_context *ctx, pleat_graph *graph, bool *changed) {
   PLEAT_FOR_NODES_SAFE(node, graph) {
     char reason[PLEAT_REASON_SIZE] = "";
-    if (!pleat_node_is(node, "BatchNormalization") || node->input_count == 0 || node->inputs[0] == NULL) continue;
+    if (!pleat_affine_is_wanted_bn(node)) continue;
     const pleat_node *before = node->inputs[0]->producer;
     if (before == NULL || !pleat_node_is(before, "Gemm") || before->input_count < 2 || before->inputs[1] == NULL)
       continue;

@@ -1,23 +1,34 @@
 /* Nodes that hand their input on: Identity, and Dropout in inference whose mask nobody wants. */
 #include "fold/fold.h"
 
-static bool is_noop(const pleat_node *node) {
+/* Before opset 12 Dropout always means inference here (see ops/dropout.c); from then on its third input says. */
+static pleat_status is_training(pleat_pass_context *ctx, const pleat_node *node, bool *out_training) {
+  const pleat_tensor *mode = NULL;
+  *out_training = false;
+  if (pleat_node_since(node) < 12 || node->input_count < 3 || node->inputs[2] == NULL) return PLEAT_OK;
+  PLEAT_TRY(pleat_value_constant(node->inputs[2], &mode, ctx->error));
+  *out_training = mode == NULL || mode->dtype != PLEAT_BOOL || mode->count != 1 || *(const uint8_t *)mode->data != 0;
+  return PLEAT_OK;
+}
+
+static bool may_be_noop(const pleat_node *node) {
   if (node->input_count == 0 || node->inputs[0] == NULL || node->output_count == 0 || node->outputs[0] == NULL)
     return false;
   if (pleat_node_is(node, "Identity")) return true;
-  if (!pleat_node_is(node, "Dropout")) return false;
+  if (!pleat_node_is(node, "Dropout") || node->version == NULL) return false;
   for (size_t i = 1; i < node->output_count; i++) {
     const pleat_value *mask = node->outputs[i];
     if (mask != NULL && (mask->use_count > 0 || mask->is_output)) return false;
   }
-  int since = pleat_node_since(node);
-  if (since >= 12) return node->input_count < 3 || node->inputs[2] == NULL; /* training_mode defaults to false */
-  return since >= 7 || pleat_attr_int(node, "is_test") != 0;
+  return true;
 }
 
 static pleat_status visit(pleat_pass_context *ctx, pleat_graph *graph, bool *changed) {
   PLEAT_FOR_NODES_SAFE(node, graph) {
-    if (!is_noop(node)) continue;
+    bool training = false;
+    if (!may_be_noop(node)) continue;
+    if (pleat_node_is(node, "Dropout")) PLEAT_TRY(is_training(ctx, node, &training));
+    if (training) continue;
     pleat_value *input = node->inputs[0], *output = node->outputs[0];
     if (!pleat_value_can_replace(output, input)) continue; /* an input or constant that is a graph output */
     if (!pleat_value_replace(output, input)) return PLEAT_OOM(ctx->error);

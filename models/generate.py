@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Trains or initialises the networks of models/ and exports each with PyTorch's own exporter, BatchNormalization kept.
+"""Trains or initializes the networks of models/ and exports each with PyTorch's own exporter, BatchNormalization kept.
 
     models/generate.py [NAME...]        # all of them without names; needs torch, onnx, numpy and scikit-learn
 
@@ -28,6 +28,7 @@ import networks
 HERE = pathlib.Path(__file__).resolve().parent
 MODES = {"train": TrainingMode.TRAINING, "preserve": TrainingMode.PRESERVE}
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+LINEAR_MAPS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d)
 
 
 @dataclass
@@ -67,19 +68,28 @@ RECIPES = {
 }
 
 
-def randomize_norms(model, generator):
-    """Gives every BN statistics and parameters of the sizes found in trained networks, with a few negative scales."""
+def randomize(model, generator):
+    """Fills weights and BN statistics with values of the sizes found in trained networks.
+
+    Weights are He-normal, so that signals stay near unit scale: with PyTorch's own smaller ones, deep layers would
+    hardly show in the outputs, and the test data would not notice a wrong BN. A few BN scales are negative."""
     for module in model.modules():
-        if not isinstance(module, BATCH_NORMS):
-            continue
-        count = module.num_features
-        module.running_mean.copy_(torch.randn(count, generator=generator) * 0.5)
-        module.running_var.copy_(torch.rand(count, generator=generator) * 2.7 + 0.3)
-        if module.affine:
-            gamma = torch.rand(count, generator=generator) + 0.5
-            gamma[torch.randperm(count, generator=generator)[:max(1, count // 8)]] *= -1
-            module.weight.data.copy_(gamma)
-            module.bias.data.copy_(torch.randn(count, generator=generator) * 0.5)
+        if isinstance(module, BATCH_NORMS):
+            count = module.num_features
+            module.running_mean.copy_(torch.randn(count, generator=generator) * 0.5)
+            module.running_var.copy_(torch.rand(count, generator=generator) * 2.7 + 0.3)
+            if module.affine:
+                gamma = torch.rand(count, generator=generator) + 0.5
+                gamma[torch.randperm(count, generator=generator)[:max(1, count // 8)]] *= -1
+                module.weight.data.copy_(gamma)
+                module.bias.data.copy_(torch.randn(count, generator=generator) * 0.5)
+        elif isinstance(module, LINEAR_MAPS):
+            weight = module.weight.data
+            fan_in = weight[0].numel()
+            if getattr(module, "transposed", False):  # each output sees 1/stride of the kernel in each dimension
+                kernel, stride = np.prod(module.kernel_size), np.prod(module.stride)
+                fan_in = module.in_channels // module.groups * max(1, kernel / stride)
+            weight.copy_(torch.randn(weight.shape, generator=generator) * (2 / fan_in) ** 0.5)
 
 
 def load_digits():
@@ -181,7 +191,7 @@ def generate(name, recipe):
         inputs = [images[:1], images[1:1 + recipe.shapes[1][0]]]
         note = f", held-out accuracy {accuracy:.4f} ({len(images)} images), first digit {labels[0].item()}"
     else:
-        randomize_norms(model, generator)
+        randomize(model, generator)
         inputs = [torch.randn(shape, generator=generator).to(recipe.dtype) for shape in recipe.shapes]
     model.to(recipe.dtype).eval()
     for module in recipe.train_modules:

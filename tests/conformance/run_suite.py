@@ -3,7 +3,7 @@
 
 For the list NAME (libonnx, shared), in this folder:
   must_pass_NAME.txt       tests that have to pass: one a line, sorted; the list only grows
-  known_failures_NAME.txt  "test reason": tests whose data is wrong; they may fail, and must leave the list when they pass
+  known_failures_NAME.txt  "test reason": tests whose data is wrong; they may fail, and leave the list when they pass
 
 The run fails when a listed test does not pass (also when it is gone), or when any other test fails; skipped tests (an
 operator that is not supported) are fine. Exit code 77: the folder is not there.
@@ -64,7 +64,8 @@ def judge(tests, must_pass, known):
         if name in must_pass:
             yield f"{name}: both a known failure and one that must pass"
         if name not in tests or tests[name]["verdict"] == "pass":
-            yield f"{name}: a known failure, but it {'passes' if name in tests else 'is not there'}: take it off the list"
+            state = "passes" if name in tests else "is not there"
+            yield f"{name}: a known failure, but it {state}: take it off the list"
 
 
 def main():

@@ -14,7 +14,8 @@ def declared(folder):
     names = set()
     for path in glob.glob(os.path.join(folder, "**", "*.h"), recursive=True):
         with open(path, encoding="utf-8") as file:
-            text = re.sub(r"/\*.*?\*/|^\s*#(?:.*\\\n)*.*", "", file.read(), flags=re.S | re.M)
+            text = re.sub(r"/\*.*?\*/", "", file.read(), flags=re.S)
+        text = re.sub(r"^\s*#(?:.*\\\n)*.*", "", text, flags=re.M)
         names.update(re.findall(r"PLEAT_API\b[^;(]*?\b(\w+)\s*\(", text))
     return names
 

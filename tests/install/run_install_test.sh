@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs the build into a prefix, moves the prefix, and uses the package as others do: CMake and pkg-config, shared and
-# static; the headers alone, as C and as C++; the command. Each consumer must print what the build tree's example does.
+# Installs the build into a prefix, moves the prefix, and uses the package as others do: CMake and pkg-config, shared
+# and static; the headers alone, as C and as C++; the command. Each consumer must print what the build tree's example
+# does.
 #
 # Usage: run_install_test.sh CMAKE CC CXX BUILD_DIR SOURCE_DIR LIBDIR EXAMPLE MODEL    (CXX may be empty)
 set -eu
@@ -32,7 +33,7 @@ needs_so() { readelf -d "$1" | grep -q 'NEEDED.*libpleat'; }
 # An error is reported and gives exit code 1.
 code=0
 "$example" "$tmp/absent.onnx" 2>"$tmp/log" || code=$?
-[ $code -eq 1 ] && grep -q absent.onnx "$tmp/log" || die "the example on an absent model: exit code $code, $(cat "$tmp/log")"
+[ $code -eq 1 ] && grep -q absent.onnx "$tmp/log" || die "an absent model: exit code $code, $(cat "$tmp/log")"
 
 # CMake.
 "$cmake" -S "$source/tests/install" -B "$tmp/cmake" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" \
