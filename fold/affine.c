@@ -127,6 +127,7 @@ pleat_status pleat_affine_of_bn(pleat_pass_context *ctx, pleat_node *bn, pleat_a
   }
   PLEAT_TRY(read_parameters(ctx, bn, parameters, reason));
   if (reason[0] != '\0' || !is_per_channel(bn, parameters[0]->count, reason)) return PLEAT_OK;
+  affine.axis = 1;
   affine.channels = parameters[0]->count;
   affine.scale = pleat_arena_array(ctx->graph->root->arena, affine.channels, sizeof(double));
   affine.shift = pleat_arena_array(ctx->graph->root->arena, affine.channels, sizeof(double));

@@ -4,10 +4,14 @@
 
 #include "fold/fold.h"
 
+/* The maps of one value: channel c along `axis`, or, with axis PLEAT_UNIFORM and one channel, the same everywhere. */
 typedef struct pleat_affine {
+  int axis;
   size_t channels;
   double *scale, *shift; /* in the graph's arena */
 } pleat_affine;
+
+enum { PLEAT_UNIFORM = -1 };
 
 /* Room for a reason that a function below gives. */
 enum { PLEAT_REASON_SIZE = 320 };
@@ -26,8 +30,8 @@ pleat_status pleat_affine_of_bn(pleat_pass_context *ctx, pleat_node *node, pleat
  * reason otherwise. */
 pleat_node *pleat_affine_producer(const pleat_node *bn, char reason[PLEAT_REASON_SIZE]);
 
-/* The data of a weight or bias that a pass is about to change. NULL with a reason when it is not constant, or not of the
- * floating-point type `dtype` (PLEAT_UNDEFINED: of any). `what` names it: "the Gemm's B". */
+/* The data of a weight or bias that a pass is about to change. NULL with a reason when it is not constant, or not of
+ * the floating-point type `dtype` (PLEAT_UNDEFINED: of any). `what` names it: "the Gemm's B". */
 pleat_status pleat_affine_read_weight(pleat_pass_context *ctx, pleat_value *value, pleat_dtype dtype, const char *what,
                                       const pleat_tensor **out_tensor, char reason[PLEAT_REASON_SIZE]);
 

@@ -12,20 +12,24 @@
 
 typedef struct pleat_report pleat_report; /* report.c: a growing pleat_fold_report */
 
+typedef struct pleat_pass pleat_pass;
+
 typedef struct pleat_pass_context {
   pleat_graph *graph; /* the root; passes walk subgraphs themselves with pleat_fold_each_graph() */
   pleat_report *report;
+  const pleat_pass *pass; /* the one that runs */
+  const pleat_fold_options *options;
   bool for_session; /* the graph will be run here, not exported: names need not survive */
   pleat_error *error;
 } pleat_pass_context;
 
-typedef struct pleat_pass {
+struct pleat_pass {
   const char *name;    /* "bn-into-conv": what --only and --skip take */
   const char *summary; /* one line */
   bool session_only;   /* not for the offline fold, which leaves everything else as it was */
   /* Changes the graph, keeping its meaning; says what it did in the report. Sets *out_changed when it did something. */
   pleat_status (*run)(pleat_pass_context *ctx, bool *out_changed);
-} pleat_pass;
+};
 
 #define PLEAT_PASS(name) extern const pleat_pass pleat_pass_##name;
 #include "fold/passes.def"
@@ -50,6 +54,26 @@ void pleat_report_removed(pleat_pass_context *ctx, const pleat_pass *pass, const
                           ...) PLEAT_PRINTF(4, 5);
 void pleat_report_kept(pleat_pass_context *ctx, const pleat_pass *pass, const pleat_node *node, const char *format, ...)
     PLEAT_PRINTF(4, 5);
+
+/* Kept, for one more reason than the one an earlier pass gave in this round. */
+void pleat_report_kept_also(pleat_pass_context *ctx, const pleat_pass *pass, const pleat_node *node,
+                            const char *reason);
+
+/* `node` went into `target` on the way of another node's fold. */
+void pleat_report_taken(pleat_pass_context *ctx, const pleat_node *node, const pleat_node *target);
+
+/* The record of values: what was `old_name` in the original is, or is replaced by, `new_name`. */
+void pleat_report_renamed(pleat_pass_context *ctx, const char *old_name, const char *new_name);
+
+/* The record as text, one line "old name, tab, new name" a value, in the report's memory; NULL when out of memory.
+ * Chains are followed to their end. */
+const char *pleat_report_record(pleat_report *report);
+
+/* Whether a Dropout node drops anything, or may do so. */
+pleat_status pleat_fold_dropout_trains(pleat_pass_context *ctx, const pleat_node *dropout, bool *out_training);
+
+/* Whether the user's --only and --skip let this node be folded. */
+bool pleat_fold_wants(const pleat_pass_context *ctx, const pleat_node *node);
 
 /* Whether any pass said something about the node. */
 bool pleat_report_has(const pleat_pass_context *ctx, const pleat_node *node);

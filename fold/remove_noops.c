@@ -2,7 +2,7 @@
 #include "fold/fold.h"
 
 /* Before opset 12 Dropout always means inference here (see ops/dropout.c); from then on its third input says. */
-static pleat_status is_training(pleat_pass_context *ctx, const pleat_node *node, bool *out_training) {
+pleat_status pleat_fold_dropout_trains(pleat_pass_context *ctx, const pleat_node *node, bool *out_training) {
   const pleat_tensor *mode = NULL;
   *out_training = false;
   if (pleat_node_since(node) < 12 || node->input_count < 3 || node->inputs[2] == NULL) return PLEAT_OK;
@@ -27,7 +27,7 @@ static pleat_status visit(pleat_pass_context *ctx, pleat_graph *graph, bool *cha
   PLEAT_FOR_NODES_SAFE(node, graph) {
     bool training = false;
     if (!may_be_noop(node)) continue;
-    if (pleat_node_is(node, "Dropout")) PLEAT_TRY(is_training(ctx, node, &training));
+    if (pleat_node_is(node, "Dropout")) PLEAT_TRY(pleat_fold_dropout_trains(ctx, node, &training));
     if (training) continue;
     pleat_value *input = node->inputs[0], *output = node->outputs[0];
     if (!pleat_value_can_replace(output, input)) continue; /* an input or constant that is a graph output */

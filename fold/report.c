@@ -1,5 +1,6 @@
 /* The fold report: one entry a node that a pass had something to say about. A later word on the same node replaces the
- * earlier one, so that after several rounds each node has one verdict. */
+ * earlier one, so that after several rounds each node has one verdict. Nodes are called what they were called before
+ * anything was removed: that is the file its reader has. */
 #include "fold/report.h"
 
 #include <stdarg.h>
@@ -7,12 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The value `old_name` of the original is, or is replaced by, `new_name`. */
+typedef struct pleat_rename {
+  const char *old_name, *new_name;
+} pleat_rename;
+
 struct pleat_report {
   pleat_arena *arena;
   pleat_fold_entry *entries;
-  const pleat_node **nodes; /* whose entry it is: nodes stay readable after their removal */
-  size_t count, entry_capacity, node_capacity;
+  size_t count, entry_capacity;
+  size_t node_count;   /* of the graph when the report began; what comes later has no place in the two below */
+  size_t *entry_of;    /* by node id: 1 + index of its entry; 0: none */
+  const char **labels; /* by node id */
   size_t nodes_before, norms_before;
+  pleat_rename *renames;
+  size_t rename_count, rename_capacity;
   bool out_of_memory;
 };
 
@@ -21,6 +31,26 @@ typedef struct owned_report {
   pleat_fold_report report; /* first: what the caller holds */
   pleat_arena *arena;
 } owned_report;
+
+/* Notes what every node is called. */
+static bool read_labels(pleat_report *report, const pleat_graph *graph) {
+  size_t position = 0;
+  PLEAT_FOR_NODES(node, graph) {
+    report->labels[node->id] = node->name[0] != '\0'
+                                   ? pleat_arena_strdup(report->arena, node->name)
+                                   : pleat_arena_printf(report->arena, "%s#%zu", node->op_type, position);
+    if (report->labels[node->id] == NULL) return false;
+    position++;
+    for (size_t i = 0; i < node->attr_count; i++) {
+      const pleat_attr *attr = &node->attrs[i];
+      if (attr->type == PLEAT_ATTR_GRAPH && attr->graph != NULL && !read_labels(report, attr->graph)) return false;
+      for (size_t k = 0; attr->type == PLEAT_ATTR_GRAPHS && k < attr->count; k++) {
+        if (!read_labels(report, attr->graphs[k])) return false;
+      }
+    }
+  }
+  return true;
+}
 
 static void count_nodes(const pleat_graph *graph, size_t *nodes, size_t *norms) {
   PLEAT_FOR_NODES(node, graph) {
@@ -41,13 +71,17 @@ pleat_status pleat_report_create(const pleat_graph *graph, pleat_report **out_re
   *out_report = report;
   if (report == NULL) return PLEAT_OOM(error);
   report->arena = pleat_arena_create();
-  if (report->arena == NULL) {
-    *out_report = NULL;
-    free(report);
-    return PLEAT_OOM(error);
-  }
+  if (report->arena == NULL) goto fail;
+  report->node_count = graph->root->node_id_count;
+  report->entry_of = pleat_arena_array(report->arena, report->node_count, sizeof *report->entry_of);
+  report->labels = pleat_arena_array(report->arena, report->node_count, sizeof *report->labels);
+  if (report->entry_of == NULL || report->labels == NULL || !read_labels(report, graph)) goto fail;
   count_nodes(graph, &report->nodes_before, &report->norms_before);
   return PLEAT_OK;
+fail:
+  pleat_report_destroy(report);
+  *out_report = NULL;
+  return PLEAT_OOM(error);
 }
 
 void pleat_report_destroy(pleat_report *report) {
@@ -58,34 +92,37 @@ void pleat_report_destroy(pleat_report *report) {
 
 /* The entry of a node: the one it has, or a new one. NULL when out of memory. */
 static pleat_fold_entry *entry_of(pleat_report *report, const pleat_node *node) {
-  for (size_t i = report->count; i-- > 0;) {
-    if (report->nodes[i] == node) return &report->entries[i];
-  }
-  size_t node_count = report->count;
   pleat_fold_entry empty = {0};
-  if (!PLEAT_PUSH(report->arena, report->nodes, node_count, report->node_capacity, node)) return NULL;
+  size_t *place = node->id < report->node_count ? &report->entry_of[node->id] : NULL;
+  if (place != NULL && *place != 0) return &report->entries[*place - 1];
   if (!PLEAT_PUSH(report->arena, report->entries, report->count, report->entry_capacity, empty)) return NULL;
+  if (place != NULL) *place = report->count;
   return &report->entries[report->count - 1];
+}
+
+static const char *label_of(pleat_report *report, const pleat_node *node) {
+  char label[256];
+  if (node->id < report->node_count && report->labels[node->id] != NULL) return report->labels[node->id];
+  return pleat_arena_strdup(report->arena, pleat_node_label(node, label, sizeof label));
 }
 
 static void say(pleat_pass_context *ctx, const pleat_pass *pass, const pleat_node *node, pleat_fold_action action,
                 const pleat_node *target, const char *reason) {
-  char label[256];
   pleat_report *report = ctx->report;
   pleat_fold_entry *entry = entry_of(report, node);
   if (entry == NULL) {
     report->out_of_memory = true;
     return;
   }
-  if (entry->node == NULL) { /* as it was called before anything was removed around it */
-    entry->node = pleat_arena_strdup(report->arena, pleat_node_label(node, label, sizeof label));
+  if (entry->node == NULL) {
+    entry->node = label_of(report, node);
     entry->op_type = pleat_arena_strdup(report->arena, node->op_type);
   }
   entry->pass = pass->name;
   entry->action = action;
   entry->target = "";
   entry->reason = "";
-  if (target != NULL) entry->target = pleat_arena_strdup(report->arena, pleat_node_label(target, label, sizeof label));
+  if (target != NULL) entry->target = label_of(report, target);
   if (reason != NULL) entry->reason = pleat_arena_strdup(report->arena, reason);
   if (entry->node == NULL || entry->op_type == NULL || entry->target == NULL || entry->reason == NULL) {
     report->out_of_memory = true;
@@ -120,11 +157,64 @@ void pleat_report_kept(pleat_pass_context *ctx, const pleat_pass *pass, const pl
   va_end(args);
 }
 
-bool pleat_report_has(const pleat_pass_context *ctx, const pleat_node *node) {
-  for (size_t i = 0; i < ctx->report->count; i++) {
-    if (ctx->report->nodes[i] == node) return true;
+void pleat_report_taken(pleat_pass_context *ctx, const pleat_node *node, const pleat_node *target) {
+  say(ctx, ctx->pass, node, PLEAT_FOLD_FOLDED, target, NULL);
+}
+
+void pleat_report_kept_also(pleat_pass_context *ctx, const pleat_pass *pass, const pleat_node *node,
+                            const char *reason) {
+  char text[2 * 512];
+  const pleat_fold_entry *entry = entry_of(ctx->report, node);
+  bool is_known = entry != NULL && entry->reason != NULL && entry->reason[0] != '\0';
+  if (is_known && strstr(entry->reason, reason) != NULL) return; /* an earlier round said so */
+  snprintf(text, sizeof text, "%s%s%s", is_known ? entry->reason : "", is_known ? "; " : "", reason);
+  say(ctx, pass, node, PLEAT_FOLD_KEPT, NULL, text);
+}
+
+/* ---- the record of values ---- */
+
+void pleat_report_renamed(pleat_pass_context *ctx, const char *old_name, const char *new_name) {
+  pleat_report *report = ctx->report;
+  pleat_rename rename = {pleat_arena_strdup(report->arena, old_name), pleat_arena_strdup(report->arena, new_name)};
+  bool good = rename.old_name != NULL && rename.new_name != NULL;
+  if (!good || !PLEAT_PUSH(report->arena, report->renames, report->rename_count, report->rename_capacity, rename)) {
+    report->out_of_memory = true;
+  }
+}
+
+/* Where a name ends up: later renames of the new name are followed. */
+static const char *final_name(const pleat_report *report, size_t index) {
+  const char *name = report->renames[index].new_name;
+  for (size_t i = index + 1; i < report->rename_count; i++) {
+    if (strcmp(report->renames[i].old_name, name) == 0) name = report->renames[i].new_name;
+  }
+  return name;
+}
+
+/* A name that only existed in between has no place in the record. */
+static bool is_intermediate(const pleat_report *report, size_t index) {
+  for (size_t i = 0; i < index; i++) {
+    if (strcmp(report->renames[i].new_name, report->renames[index].old_name) == 0) return true;
   }
   return false;
+}
+
+const char *pleat_report_record(pleat_report *report) {
+  size_t size = 1, used = 0;
+  for (size_t i = 0; i < report->rename_count; i++) {
+    size += strlen(report->renames[i].old_name) + strlen(final_name(report, i)) + 2;
+  }
+  char *text = pleat_arena_alloc(report->arena, size);
+  if (text == NULL || report->out_of_memory) return NULL;
+  for (size_t i = 0; i < report->rename_count; i++) {
+    if (is_intermediate(report, i)) continue;
+    used += (size_t)snprintf(text + used, size - used, "%s\t%s\n", report->renames[i].old_name, final_name(report, i));
+  }
+  return text;
+}
+
+bool pleat_report_has(const pleat_pass_context *ctx, const pleat_node *node) {
+  return node->id < ctx->report->node_count && ctx->report->entry_of[node->id] != 0;
 }
 
 pleat_status pleat_report_finish(pleat_report *report, const pleat_graph *graph, pleat_fold_report **out_report,

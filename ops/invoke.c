@@ -32,17 +32,33 @@ static bool wants_widening(const pleat_kernel *kernel, const pleat_call *call) {
   return false;
 }
 
+/* No overflow: widened_workspace_size has checked the same sum. */
 static size_t shadow_bytes(const pleat_tensor *tensor) {
   return is_half(tensor) ? ((tensor->count * sizeof(float)) + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1) : 0;
 }
 
-/* Descriptors and buffers of the shadows behind the kernel's own workspace. */
-static size_t widened_workspace_size(const pleat_call *call, size_t own) {
-  size_t size = (own + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-  size += (call->input_count + call->output_count) * (sizeof(pleat_tensor) + sizeof(void *)) + ALIGNMENT;
-  for (size_t i = 0; i < call->input_count; i++) size += shadow_bytes(call->inputs[i]);
-  for (size_t i = 0; i < call->output_count; i++) size += shadow_bytes(call->outputs[i]);
-  return size;
+static bool add_shadow(const pleat_tensor *tensor, size_t *size) {
+  size_t bytes;
+  if (!is_half(tensor)) return true;
+  return pleat_mul_size(tensor->count, sizeof(float), &bytes) && pleat_align_up(bytes, ALIGNMENT, &bytes) &&
+         pleat_add_size(*size, bytes, size);
+}
+
+/* Descriptors and buffers of the shadows behind the kernel's own workspace; false on overflow. Constants were converted
+ * in prepare. */
+static bool widened_workspace_size(const pleat_call *call, size_t own, size_t *out_size) {
+  const size_t count = call->input_count + call->output_count;
+  size_t size;
+  if (!pleat_align_up(own, ALIGNMENT, &size)) return false;
+  if (!pleat_add_size(size, count * (sizeof(pleat_tensor) + sizeof(void *)) + ALIGNMENT, &size)) return false;
+  for (size_t i = 0; i < call->input_count; i++) {
+    if (is_half(call->inputs[i]) && call->inputs[i]->data == NULL && !add_shadow(call->inputs[i], &size)) return false;
+  }
+  for (size_t i = 0; i < call->output_count; i++) {
+    if (!add_shadow(call->outputs[i], &size)) return false;
+  }
+  *out_size = size;
+  return true;
 }
 
 static const pleat_tensor *primary(const pleat_call *call) {
@@ -58,6 +74,7 @@ const pleat_kernel *pleat_kernel_select(const pleat_call *call, char *declined, 
   size_t used = 0;
   if (declined_size > 0) declined[0] = '\0';
   for (const pleat_kernel *const *kernel = call->node->def->kernels; *kernel != NULL; kernel++) {
+    if (call->reference_only && kernel[1] != NULL) continue;
     const char *reason = NULL;
     char text[64];
     if (first != NULL && first->kind == PLEAT_KIND_TENSOR && (*kernel)->types != 0 &&
@@ -118,9 +135,10 @@ static pleat_status prepare_widened(const pleat_kernel *kernel, pleat_call *call
   if (kernel->prepare != NULL) PLEAT_TRY(kernel->prepare(&inner));
   *wrap = (widened){.state = inner.state, .workspace_size = inner.workspace_size, .inputs = shadows};
   call->state = wrap;
-  call->workspace_size = widened_workspace_size(call, inner.workspace_size);
   call->widened = true;
-  return PLEAT_OK;
+  if (widened_workspace_size(call, inner.workspace_size, &call->workspace_size)) return PLEAT_OK;
+  pleat_kernel_release(kernel, call);
+  return pleat_fail(call->error, PLEAT_OUT_OF_MEMORY, "the float copies of this shape overflow memory");
 }
 
 pleat_status pleat_kernel_prepare(const pleat_kernel *kernel, pleat_call *call) {

@@ -87,6 +87,7 @@ typedef struct pleat_call {
   size_t workspace_size;             /* bytes of scratch memory that run wants */
   void *workspace;                   /* aligned to 64 bytes; content undefined */
   bool widened;                      /* set by pleat_kernel_prepare: state and workspace are wrapped for half types */
+  bool reference_only;               /* pleat_kernel_select takes the last kernel, or none: the oracle */
   int threads;        /* how many threads run may use: `#pragma omp parallel for num_threads(call->threads)` */
   pleat_arena *arena; /* prepare: lives as long as the state. run: lives until the outputs were handed out (strings,
                          list items) */

@@ -12,6 +12,7 @@
 #include "core/arena.h"
 #include "core/error.h"
 #include "onnx.pb-c.h"
+#include "pleat/model.h"
 
 /* Limits on files (malformed model when exceeded). */
 enum {
@@ -45,8 +46,8 @@ typedef pleat_status (*pleat_proto_bytes_fn)(void *user, const Onnx__TensorProto
 /* Writes a ModelProto to a temporary file beside `path`, flushes it and renames it. Streams: nothing the size of the
  * weights is allocated. Tensors whose data_location is EXTERNAL are written to one file beside it ("<name of
  * path>.data", likewise by temporary name and rename, with offset and length rewritten, 64-byte aligned), or with
- * `inline_external` into the .onnx. */
-pleat_status pleat_proto_save(const Onnx__ModelProto *model, const char *path, bool inline_external,
+ * PLEAT_EXTERNAL_INLINE into the .onnx; with PLEAT_EXTERNAL_FILE, so are those with raw_data of 1 KiB and more. */
+pleat_status pleat_proto_save(const Onnx__ModelProto *model, const char *path, pleat_external external,
                               pleat_proto_bytes_fn bytes, void *user, pleat_error *error);
 /* The same into malloc'ed memory; external data is left where it is. */
 pleat_status pleat_proto_pack(const ProtobufCMessage *message, void **out_data, size_t *out_size, pleat_error *error);

@@ -14,11 +14,14 @@
 #include "proto/file.h"
 #include "proto/proto.h"
 
-enum { DATA_ALIGNMENT = 64 };
+enum {
+  DATA_ALIGNMENT = 64,
+  EXTERNAL_SIZE = 1024 /* what is smaller stays inline with PLEAT_EXTERNAL_FILE, as in ONNX's own tools */
+};
 
 typedef struct saver {
   const char *path;
-  bool inline_external;
+  pleat_external external;
   pleat_proto_bytes_fn bytes;
   void *user;
   pleat_arena *arena;
@@ -90,7 +93,13 @@ static pleat_status rewrite_tensor(saver *s, const Onnx__TensorProto *source, Pr
   if (tensor == NULL) return PLEAT_OOM(s->error);
   *tensor = *source;
   *out_message = &tensor->base;
-  if (!s->inline_external) return place_in_file(s, tensor, data, size);
+  if (s->external != PLEAT_EXTERNAL_INLINE) {
+    tensor->has_data_location = 1;
+    tensor->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+    tensor->has_raw_data = 0;
+    tensor->raw_data = (ProtobufCBinaryData){.len = 0, .data = NULL};
+    return place_in_file(s, tensor, data, size);
+  }
   tensor->has_data_location = 0;
   tensor->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__DEFAULT;
   tensor->n_external_data = 0;
@@ -146,7 +155,8 @@ static pleat_status rewrite(saver *s, const ProtobufCMessage *message, int depth
                       PLEAT_LIMIT_MESSAGE_DEPTH);
   if (type == &onnx__tensor_proto__descriptor) {
     const Onnx__TensorProto *tensor = (const Onnx__TensorProto *)message;
-    return pleat_proto_tensor_is_external(tensor) ? rewrite_tensor(s, tensor, out_message) : PLEAT_OK;
+    bool moves = s->external == PLEAT_EXTERNAL_FILE && tensor->has_raw_data && tensor->raw_data.len >= EXTERNAL_SIZE;
+    return moves || pleat_proto_tensor_is_external(tensor) ? rewrite_tensor(s, tensor, out_message) : PLEAT_OK;
   }
   ProtobufCMessage *copy = NULL;
   for (unsigned i = 0; i < type->n_fields; i++) {
@@ -186,11 +196,11 @@ static pleat_status save_files(saver *s, const ProtobufCMessage *message, pleat_
   return pleat_output_publish(output, s->error);
 }
 
-pleat_status pleat_proto_save(const Onnx__ModelProto *model, const char *path, bool inline_external,
+pleat_status pleat_proto_save(const Onnx__ModelProto *model, const char *path, pleat_external external,
                               pleat_proto_bytes_fn bytes, void *user, pleat_error *error) {
   pleat_output output = PLEAT_OUTPUT_INIT;
   saver s = {.path = path,
-             .inline_external = inline_external,
+             .external = external,
              .bytes = bytes,
              .user = user,
              .arena = pleat_arena_create(),

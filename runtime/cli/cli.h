@@ -30,11 +30,12 @@ typedef struct cli_args {
 } cli_args;
 
 typedef enum cli_option_kind {
-  CLI_FLAG,   /* bool */
-  CLI_INT,    /* int, within [min, max] */
-  CLI_REAL,   /* double, finite and >= 0 */
-  CLI_STRING, /* const char *; the last one given wins */
-  CLI_LIST    /* cli_list */
+  CLI_FLAG,         /* bool */
+  CLI_INT,          /* int, within [min, max] */
+  CLI_OPTIONAL_INT, /* the same as --name=N; --name alone leaves the default */
+  CLI_REAL,         /* double, finite and >= 0 */
+  CLI_STRING,       /* const char *; the last one given wins */
+  CLI_LIST          /* cli_list */
 } cli_option_kind;
 
 typedef struct cli_option {

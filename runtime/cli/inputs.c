@@ -9,14 +9,13 @@
 #include "files.h"
 #include "npy.h"
 #include "npz.h"
-#include "random.h"
 #include "text.h"
 
 typedef struct slot {
   const pleat_value_info *info;
   pleat_tensor *tensor;
   bool made_up; /* by `fill` and `seed`, when the shapes are known */
-  fill fill;
+  pleat_fill_kind fill;
   uint64_t seed;
   bool has_shape;
   int rank;
@@ -162,15 +161,16 @@ static int read_pb(const binder *b, slot *slot, const char *path) {
 /* Parses "random[:SEED][@SHAPE]", "zeros[@SHAPE]", "ones[@SHAPE]" into `out`. *out_is_one is false when `source` is
  * something else. */
 static int parse_made_up(const binder *b, const char *source, slot *out, bool *out_is_one) {
-  static const char *const words[] = {[FILL_RANDOM] = "random", [FILL_ZEROS] = "zeros", [FILL_ONES] = "ones"};
+  static const char *const words[] = {
+      [PLEAT_FILL_RANDOM] = "random", [PLEAT_FILL_ZEROS] = "zeros", [PLEAT_FILL_ONES] = "ones"};
   *out_is_one = false;
   for (int i = 0; i < 3; i++) {
     size_t length = strlen(words[i]);
     if (strncmp(source, words[i], length) != 0) continue;
     const char *at = source + length;
-    if (*at && *at != '@' && (*at != ':' || i != FILL_RANDOM)) continue;
+    if (*at && *at != '@' && (*at != ':' || i != PLEAT_FILL_RANDOM)) continue;
     *out_is_one = out->made_up = true;
-    out->fill = (fill)i;
+    out->fill = (pleat_fill_kind)i;
     if (*at == ':') {
       char *end = NULL;
       errno = 0;
@@ -282,8 +282,8 @@ static int make_up(const binder *b, slot *slot) {
       slot->dims[d] = info->dims[d].value >= 0 ? info->dims[d].value : symbol_size(b, info->dims[d].symbol);
   }
   pleat_error error = PLEAT_ERROR_INIT;
-  if (random_tensor(slot->fill, slot->seed, info->name, info->dtype, slot->rank, slot->dims, &slot->tensor, &error) ==
-      PLEAT_OK)
+  if (pleat_tensor_make_up(slot->fill, slot->seed, info->name, info->dtype, slot->rank, slot->dims, &slot->tensor,
+                           &error) == PLEAT_OK)
     return CLI_OK;
   snprintf(error.tensor, sizeof error.tensor, "%s", info->name);
   return cli_fail(b->cli, &error);
@@ -325,7 +325,7 @@ static int report_missing(const binder *b) {
 int inputs_make(const cli *cli, const pleat_session *session, const cli_list *sources, const cli_list *shapes,
                 bool random_by_default, input_list *out_inputs) {
   size_t count = pleat_session_input_count(session);
-  binder b = {.cli = cli, .count = count, .others = {.made_up = random_by_default, .fill = FILL_RANDOM}};
+  binder b = {.cli = cli, .count = count, .others = {.made_up = random_by_default, .fill = PLEAT_FILL_RANDOM}};
   b.slots = cli_calloc(count, sizeof *b.slots);
   b.infos = cli_calloc(count, sizeof *b.infos);
   *out_inputs = (input_list){0};

@@ -97,6 +97,9 @@ static int store(const cli *cli, const cli_option *option, const char *value, vo
   case CLI_LIST:
     list_add(member, value);
     return CLI_OK;
+  case CLI_OPTIONAL_INT:
+    if (!value) return CLI_OK;
+    /* fall through */
   case CLI_INT: {
     long number = strtol(value, &end, 10);
     if (end == value || *end || errno || number < option->min || number > option->max)
@@ -124,7 +127,9 @@ static void describe(const cli_verb *verb, char *letters, struct option *longs) 
   for (size_t i = 0; i < count; i++) {
     const cli_option *option = &verb->options[i];
     longs[i] = (struct option){.name = option->name,
-                               .has_arg = option->kind == CLI_FLAG ? no_argument : required_argument,
+                               .has_arg = option->kind == CLI_FLAG           ? no_argument
+                                          : option->kind == CLI_OPTIONAL_INT ? optional_argument
+                                                                             : required_argument,
                                .val = FIRST_LONG + (int)i};
     if (!option->letter) continue;
     letters[used++] = option->letter;
@@ -181,10 +186,11 @@ void cli_args_deinit(const cli_verb *verb, void *args) {
     if (option->kind == CLI_LIST) free(((cli_list *)((char *)args + option->offset))->items);
 }
 
-static void print_option(FILE *file, char letter, const char *name, const char *placeholder, const char *help) {
+static void print_option(FILE *file, char letter, const char *name, const char *before, const char *placeholder,
+                         const char *after, const char *help) {
   char left[64], short_form[8] = "    ";
   if (letter) snprintf(short_form, sizeof short_form, "-%c, ", letter);
-  snprintf(left, sizeof left, "  %s--%s%s%s", short_form, name, placeholder ? " " : "", placeholder ? placeholder : "");
+  snprintf(left, sizeof left, "  %s--%s%s%s%s", short_form, name, before, placeholder ? placeholder : "", after);
   fprintf(file, "%-*s", HELP_COLUMN, left);
   if (strlen(left) >= HELP_COLUMN) fprintf(file, "\n%*s", HELP_COLUMN, "");
   for (; *help; help++) {
@@ -196,9 +202,15 @@ static void print_option(FILE *file, char letter, const char *name, const char *
 
 void cli_print_help(const cli_verb *verb, FILE *file) {
   fprintf(file, "Usage: pleat %s %s\n\n%s\nOptions:\n", verb->name, verb->synopsis, verb->description);
-  for (const cli_option *option = verb->options; option->name; option++)
-    print_option(file, option->letter, option->name, option->placeholder, option->help);
-  print_option(file, 'h', "help", NULL, "this text");
+  for (const cli_option *option = verb->options; option->name; option++) {
+    const bool optional = option->kind == CLI_OPTIONAL_INT;
+    print_option(file, option->letter, option->name,
+                 optional              ? "[="
+                 : option->placeholder ? " "
+                                       : "",
+                 option->placeholder, optional ? "]" : "", option->help);
+  }
+  print_option(file, 'h', "help", "", NULL, "", "this text");
   if (verb->more_help) verb->more_help(file);
   fprintf(file, "\nExamples:\n%s", verb->examples);
 }

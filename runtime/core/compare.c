@@ -17,8 +17,9 @@ enum { BLOCK = 512 };
 typedef struct comparer {
   pleat_comparison *out;
   pleat_tolerance tolerance;
-  uint64_t base; /* elements before the current tensor, in a list */
-  double floor;  /* the noise rule's bound for the current tensor */
+  uint64_t base;     /* elements before the current tensor, in a list */
+  double floor;      /* the noise rule's bound for the current tensor */
+  pleat_dtype dtype; /* of the current tensor */
 } comparer;
 
 /* ---- the first difference, in words ---- */
@@ -98,6 +99,10 @@ static bool judge(comparer *c, uint64_t index, double actual, double expected) {
   c->out->nan_expected += nan_expected;
   if (nan_actual || nan_expected) return nan_actual && nan_expected;
   if (isinf(actual) || isinf(expected)) return actual == expected;
+  if (actual != expected) {
+    uint64_t ulp = pleat_ulp_distance(c->dtype, actual, expected);
+    if (ulp > c->out->max_ulp) c->out->max_ulp = ulp;
+  }
   return judge_finite(c, index, fabs(actual - expected), expected);
 }
 
@@ -206,6 +211,7 @@ static bool compare_value(comparer *c, const pleat_tensor *actual, const pleat_t
                           expected->data == NULL ? "none" : wanted);
   }
   c->floor = noise_floor(expected, c->tolerance.noise);
+  c->dtype = actual->dtype;
   switch (actual->dtype) {
   case PLEAT_STRING:
     compare_strings(c, actual, expected);

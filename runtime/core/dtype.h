@@ -35,6 +35,14 @@ unsigned pleat_dtype_bits(pleat_dtype dtype);
 bool pleat_dtype_is_float(pleat_dtype dtype); /* any floating-point type, complex excluded */
 bool pleat_dtype_is_int(pleat_dtype dtype);   /* any integer type, bool excluded */
 bool pleat_dtype_is_valid(int64_t number);    /* a number of TensorProto.DataType, UNDEFINED excluded */
+/* What the float64 oracle makes of a type: DOUBLE of float, float16 and bfloat16; all others stay. */
+static inline pleat_dtype pleat_dtype_promoted(pleat_dtype dtype) {
+  return (PLEAT_M(dtype) & (PLEAT_M_F32 | PLEAT_M_HALF)) != 0 ? PLEAT_DOUBLE : dtype;
+}
+/* How many steps from one representable value to the next lie between `a` and `b`, both rounded to `dtype` first; -0
+ * and 0 are one value, infinity is one step beyond the largest number. 0 for types that are none of float, double,
+ * float16 and bfloat16, and UINT64_MAX where only one of the two is NaN. */
+uint64_t pleat_ulp_distance(pleat_dtype dtype, double a, double b);
 /* Bytes that `count` elements take in a file (packed below 8 bits); false on overflow. */
 bool pleat_dtype_packed_size(pleat_dtype dtype, size_t count, size_t *out_size);
 /* Between packed file storage and one element a byte (types below 8 bits; the low bits come first). */

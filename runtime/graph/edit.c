@@ -330,3 +330,19 @@ bool pleat_value_replace(pleat_value *from, pleat_value *to) {
   if (kept != 0) users_changed(from);
   return true;
 }
+
+void pleat_graph_remove_input(pleat_graph *graph, size_t index) {
+  assert(index < graph->input_count && graph->inputs[index]->is_initializer);
+  graph->inputs[index]->is_input = false;
+  graph->input_count--;
+  memmove(&graph->inputs[index], &graph->inputs[index + 1], (graph->input_count - index) * sizeof *graph->inputs);
+  pleat_graph_touch(graph);
+}
+
+bool pleat_graph_append_metadata(pleat_graph *graph, const char *key, const char *text) {
+  pleat_graph *root = graph->root;
+  const char *before = root->metadata_text != NULL ? root->metadata_text : "";
+  root->metadata_key = pleat_arena_strdup(root->arena, key);
+  root->metadata_text = pleat_arena_printf(root->arena, "%s%s", before, text);
+  return root->metadata_key != NULL && root->metadata_text != NULL;
+}

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/checked.h"
 #include "graph/graph_private.h"
 #include "graph/infer.h"
 
@@ -27,22 +28,36 @@ static pleat_status make_output(const pleat_type *type, pleat_tensor **out_tenso
   return pleat_tensor_create(type->dtype, type->shape.rank, dims, out_tensor, error);
 }
 
+/* Items of lists are the arena's: not to be released with the list. */
+static void forget_items(const pleat_node *node, pleat_tensor **outputs) {
+  for (size_t i = 0; i < node->output_count; i++) {
+    if (outputs[i] == NULL || outputs[i]->kind == PLEAT_KIND_TENSOR) continue;
+    outputs[i]->items = NULL;
+    outputs[i]->count = 0;
+  }
+}
+
 /* Strings and items point into the call's arena: replaces such outputs by copies that own all of theirs. */
 static pleat_status own_outputs(const pleat_node *node, pleat_tensor **outputs, pleat_error *error) {
+  pleat_status status = PLEAT_OK;
+  pleat_tensor **copies = calloc(node->output_count + 1, sizeof *copies);
+  if (copies == NULL) return PLEAT_OOM(error);
   for (size_t i = 0; i < node->output_count; i++) {
     if (outputs[i] == NULL) continue;
-    bool is_list = outputs[i]->kind != PLEAT_KIND_TENSOR;
-    if (!is_list && outputs[i]->dtype != PLEAT_STRING) continue;
-    pleat_tensor *copy = NULL;
-    PLEAT_TRY(pleat_tensor_clone(outputs[i], &copy, error));
-    if (is_list) { /* the items are the arena's: not to be released with the list */
-      outputs[i]->items = NULL;
-      outputs[i]->count = 0;
-    }
-    pleat_tensor_release(outputs[i]);
-    outputs[i] = copy;
+    if (outputs[i]->kind == PLEAT_KIND_TENSOR && outputs[i]->dtype != PLEAT_STRING) continue;
+    PLEAT_CHECK(pleat_tensor_clone(outputs[i], &copies[i], error));
   }
-  return PLEAT_OK;
+  forget_items(node, outputs);
+  for (size_t i = 0; i < node->output_count; i++) {
+    if (copies[i] == NULL) continue;
+    pleat_tensor_release(outputs[i]);
+    outputs[i] = copies[i];
+    copies[i] = NULL;
+  }
+fail:
+  for (size_t i = 0; i < node->output_count; i++) pleat_tensor_release(copies[i]);
+  free(copies);
+  return status;
 }
 
 static pleat_status run_reference(const pleat_node *node, const pleat_tensor *const *inputs, int threads,
@@ -80,6 +95,7 @@ static pleat_status run_reference(const pleat_node *node, const pleat_tensor *co
     status = pleat_kernel_run(kernel, &call);
   }
   if (status == PLEAT_OK) status = own_outputs(node, outputs, error);
+  if (status != PLEAT_OK) forget_items(node, outputs);
   pleat_kernel_release(kernel, &call);
 fail:
   free(workspace);
@@ -147,7 +163,7 @@ static size_t inferred_bytes(const pleat_node *node) {
     if (value == NULL) continue;
     if (value->kind != PLEAT_KIND_TENSOR || !pleat_shape_dims(&value->shape, dims)) return SIZE_MAX;
     if (!pleat_shape_count(value->dtype, value->shape.rank, dims, &count)) return SIZE_MAX;
-    total += count * pleat_dtype_size(value->dtype);
+    if (!pleat_add_size(total, count * pleat_dtype_size(value->dtype), &total)) return SIZE_MAX;
   }
   return total;
 }

@@ -309,6 +309,31 @@ static pleat_status export_opsets(pleat_exporter *ex, const pleat_graph *root, O
   return PLEAT_OK;
 }
 
+/* The source's entries; the one of our key replaced by its text and what was appended. */
+static pleat_status export_metadata(pleat_exporter *ex, const pleat_graph *root, Onnx__ModelProto *message) {
+  const size_t given = message->n_metadata_props;
+  Onnx__StringStringEntryProto **list = NULL;
+  const char *before = "";
+  size_t place = given;
+  if (root->metadata_key == NULL) return PLEAT_OK;
+  Onnx__StringStringEntryProto *entry = pleat_arena_alloc(ex->model->arena, sizeof *entry);
+  if (entry == NULL || !new_list(ex, given + 1, &list)) return PLEAT_OOM(ex->error);
+  onnx__string_string_entry_proto__init(entry);
+  for (size_t i = 0; i < given; i++) {
+    list[i] = message->metadata_props[i];
+    if (strcmp(pleat_text(list[i]->key), root->metadata_key) != 0) continue;
+    place = i;
+    before = pleat_text(list[i]->value);
+  }
+  entry->key = pleat_export_text(ex, root->metadata_key);
+  entry->value = pleat_arena_printf(ex->model->arena, "%s%s", before, root->metadata_text);
+  if (entry->key == NULL || entry->value == NULL) return PLEAT_OOM(ex->error);
+  list[place] = entry;
+  message->metadata_props = list;
+  message->n_metadata_props = place == given ? given + 1 : given;
+  return PLEAT_OK;
+}
+
 pleat_status pleat_graph_export(pleat_graph *graph, pleat_model **out_model, pleat_error *error) {
   pleat_status status = PLEAT_OK;
   pleat_exporter ex = {.graph = graph->root, .error = error};
@@ -326,6 +351,7 @@ pleat_status pleat_graph_export(pleat_graph *graph, pleat_model **out_model, ple
   }
   *message = *ex.graph->model->message;
   PLEAT_CHECK(export_opsets(&ex, ex.graph, message));
+  PLEAT_CHECK(export_metadata(&ex, ex.graph, message));
   PLEAT_CHECK(pleat_export_graph(&ex, ex.graph, &message->graph));
   ex.model->message = message;
   *out_model = ex.model;

@@ -128,8 +128,9 @@ struct pleat_graph {
   pleat_node **all_nodes;
   size_t node_id_count, node_capacity;
   size_t owned_count, owned_capacity;
-  pleat_tensor **owned;               /* heap tensors released with the graph */
-  struct pleat_symbol_entry *symbols; /* uthash: interned dimension names */
+  pleat_tensor **owned;                     /* heap tensors released with the graph */
+  const char *metadata_key, *metadata_text; /* to be appended on export; NULL: nothing */
+  struct pleat_symbol_entry *symbols;       /* uthash: interned dimension names */
 };
 
 /* ---- reading ---- */
@@ -197,6 +198,10 @@ void pleat_node_remove(pleat_node *node);
 /* Removes nodes whose outputs nothing uses, and initializers nothing uses, subgraphs included. Nodes with side effects
  * do not exist in ONNX. Returns how many nodes went. */
 size_t pleat_graph_remove_dead(pleat_graph *graph);
+/* Takes input `index` off the list of inputs: an overridable initializer becomes a plain one. */
+void pleat_graph_remove_input(pleat_graph *graph, size_t index);
+/* Adds text to the model's metadata under `key` when the graph is exported, behind what is there already. */
+bool pleat_graph_append_metadata(pleat_graph *graph, const char *key, const char *text);
 /* Makes a value a graph output as well (a tap). */
 bool pleat_graph_add_output(pleat_graph *graph, pleat_value *value);
 
@@ -223,6 +228,11 @@ pleat_status pleat_graph_verify(const pleat_graph *graph, pleat_error *error);
  * (shapes) are followed. Declared shapes are merged. Unsupported nodes leave their outputs unknown. */
 pleat_status pleat_graph_infer(pleat_graph *graph, pleat_error *error);
 
+/* promote.c: turns the graph into its float64 oracle: every float, float16 and bfloat16 value (constants and values of
+ * lists included, in all subgraphs) becomes double. Where an operator only knows float, casts go around it. Wants a
+ * graph that was inferred, and leaves it to be inferred again. For running only: such a graph is not exported. */
+pleat_status pleat_graph_promote(pleat_graph *graph, pleat_error *error);
+
 /* infer.c: multiply-adds of one node after inference: 0 when it does none worth counting, UINT64_MAX when it does but
  * its shapes are not all known. */
 uint64_t pleat_node_macs(const pleat_node *node);
@@ -232,9 +242,9 @@ uint64_t pleat_node_macs(const pleat_node *node);
  * deterministic. */
 pleat_status pleat_graph_evaluate(pleat_node *node, pleat_tensor **out_outputs, pleat_error *error);
 
-/* pleat_value_constant, and beyond it: when every node above the value is deterministic and rests on constants only, they are
- * evaluated and the results kept with their values (which are constant from then on). NULL for PLEAT_OK: it depends on an
- * input, on an overridable initializer or on chance, or is larger than `limit` bytes. */
+/* pleat_value_constant, and beyond it: when every node above the value is deterministic and rests on constants only,
+ * they are evaluated and the results kept with their values (which are constant from then on). NULL for PLEAT_OK: it
+ * depends on an input, on an overridable initializer or on chance, or is larger than `limit` bytes. */
 pleat_status pleat_value_compute(pleat_value *value, size_t limit, const pleat_tensor **out_tensor, pleat_error *error);
 
 /* Every operator of the graph and its subgraphs that nothing here runs, once each, as text: "Op (opset N): nodes a, b".

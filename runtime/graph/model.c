@@ -72,8 +72,7 @@ pleat_status pleat_model_save(const pleat_model *model, const char *path, pleat_
   if (model == NULL || path == NULL) {
     return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "pleat_model_save: %s is NULL", model == NULL ? "model" : "path");
   }
-  pleat_status status = pleat_proto_save(model->message, path, external == PLEAT_EXTERNAL_INLINE, tensor_bytes,
-                                         pleat_model_proto(model), error);
+  pleat_status status = pleat_proto_save(model->message, path, external, tensor_bytes, pleat_model_proto(model), error);
   if (status != PLEAT_OK) pleat_error_at_file(error, path);
   return status;
 }

@@ -50,9 +50,14 @@ static bool collect(pleat_arena *arena, missing_op **ops, const pleat_graph *gra
 
 static const char *describe(pleat_arena *arena, const missing_op *op) {
   const pleat_node *node = op->node;
-  char opset[48] = "not imported", more[48] = "";
+  char opset[80] = "not imported", more[48] = "";
   int64_t version = pleat_graph_opset(node->graph, node->domain);
-  if (version != 0) snprintf(opset, sizeof opset, "opset %" PRId64, version);
+  const pleat_op_def *def = pleat_op_find(node->domain, node->op_type);
+  if (version != 0 && def != NULL && def->versions[0].since > version) { /* no version of it is in force */
+    snprintf(opset, sizeof opset, "opset %" PRId64 ", but it exists from opset %d on", version, def->versions[0].since);
+  } else if (version != 0) {
+    snprintf(opset, sizeof opset, "opset %" PRId64, version);
+  }
   if (op->node_count > NODES_NAMED) snprintf(more, sizeof more, " and %zu more", op->node_count - NODES_NAMED);
   return pleat_arena_printf(arena, "%s%s%s (%s): node%s %s%s", node->domain, node->domain[0] != '\0' ? "." : "",
                             node->op_type, opset, op->node_count == 1 ? "" : "s", op->nodes, more);

@@ -71,6 +71,7 @@ static pleat_status add_inputs(builder *b) {
     if (request->input_shapes[i].kind == PLEAT_KIND_OTHER) continue; /* its default: a constant */
     pleat_slot slot = {.tensor = plan->input_shapes[i], .storage = PLEAT_STORAGE_INPUT, .io_index = (uint32_t)i};
     slot.tensor.refs = 0;
+    if (request->oracle) slot.tensor.dtype = pleat_dtype_promoted(slot.tensor.dtype);
     PLEAT_TRY(add_slot(b, request->inputs[i], slot, &plan->inputs[i]));
   }
   return PLEAT_OK;
@@ -167,6 +168,7 @@ static pleat_status prepare_step(builder *b, pleat_step *step) {
                             .output_count = node->output_count,
                             .inputs = inputs,
                             .outputs = outputs,
+                            .reference_only = b->request->oracle,
                             .threads = b->request->threads,
                             .arena = arena,
                             .error = b->error};
@@ -254,6 +256,9 @@ static void drop_unused(builder *b) {
       keep = keep || (step->outputs[i] != PLEAT_NO_SLOT && needed[step->outputs[i]]);
     }
     if (!keep) {
+      for (size_t i = 0; i < step->node->output_count; i++) {
+        if (step->outputs[i] != PLEAT_NO_SLOT) slot_at(b, step->outputs[i])->storage = PLEAT_STORAGE_NONE;
+      }
       step->node = NULL;
       continue;
     }
@@ -318,6 +323,7 @@ pleat_status pleat_plan_build(const pleat_plan_request *request, pleat_plan **ou
   }
   b.plan->arena = arena;
   b.plan->graph = request->graph;
+  b.plan->reference_only = request->oracle;
   status = build(&b);
   pleat_arena_destroy(b.scratch);
   if (status != PLEAT_OK) {

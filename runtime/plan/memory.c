@@ -146,6 +146,23 @@ static bool place(block *blocks, size_t index, const block **conflicts, size_t *
   return pleat_add_size(offset, wanted->size, out_end);
 }
 
+/* What the arena would take if every activation and every step's scratch memory had a place of its own. Before sharing.
+ */
+static bool add_unshared(pleat_plan *plan) {
+  size_t size;
+  for (size_t i = 0; i < plan->slot_count; i++) {
+    const pleat_slot *slot = &plan->slots[i];
+    if (slot->storage != PLEAT_STORAGE_ARENA || !is_plain(slot)) continue;
+    if (!pleat_align_up(pleat_bytes(&slot->tensor), ALIGNMENT, &size)) return false;
+    if (!pleat_add_size(plan->unshared_bytes, size, &plan->unshared_bytes)) return false;
+  }
+  for (size_t s = 0; s < plan->step_count; s++) {
+    if (!pleat_align_up(plan->steps[s].call.workspace_size, ALIGNMENT, &size)) return false;
+    if (!pleat_add_size(plan->unshared_bytes, size, &plan->unshared_bytes)) return false;
+  }
+  return true;
+}
+
 static size_t collect_blocks(pleat_plan *plan, block *blocks, bool *out_overflow) {
   size_t count = 0, size;
   *out_overflow = false;
@@ -167,9 +184,9 @@ static size_t collect_blocks(pleat_plan *plan, block *blocks, bool *out_overflow
 
 pleat_status pleat_plan_place(pleat_plan *plan, pleat_error *error) {
   pleat_status status = PLEAT_OK;
-  bool overflow = false;
   set_lifetimes(plan);
   bind_outputs(plan);
+  bool overflow = !add_unshared(plan), too_large = false;
   share(plan);
   block *blocks = calloc(plan->slot_count + plan->step_count + 1, sizeof *blocks);
   const block **conflicts = calloc(plan->slot_count + plan->step_count + 1, sizeof *conflicts);
@@ -177,12 +194,12 @@ pleat_status pleat_plan_place(pleat_plan *plan, pleat_error *error) {
     status = PLEAT_OOM(error);
     goto fail;
   }
-  size_t count = collect_blocks(plan, blocks, &overflow);
+  size_t count = collect_blocks(plan, blocks, &too_large);
+  overflow = overflow || too_large;
   if (count > 1) qsort(blocks, count, sizeof *blocks, by_size);
   for (size_t i = 0; i < count && !overflow; i++) {
     size_t end = 0;
-    overflow = !place(blocks, i, conflicts, &end) ||
-               !pleat_add_size(plan->unshared_bytes, blocks[i].size, &plan->unshared_bytes);
+    overflow = !place(blocks, i, conflicts, &end);
     if (end > plan->arena_bytes) plan->arena_bytes = end;
     if (blocks[i].slot == PLEAT_NO_SLOT) plan->steps[blocks[i].first].workspace_offset = blocks[i].offset;
     else plan->slots[blocks[i].slot].offset = blocks[i].offset;

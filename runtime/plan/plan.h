@@ -60,6 +60,7 @@ typedef struct pleat_plan {
   pleat_step *steps;
   size_t step_count, step_capacity;
   size_t arena_bytes, unshared_bytes, workspace_bytes, constant_bytes;
+  bool reference_only;  /* of the request, for the steps that are chosen while running */
   pleat_tensor **owned; /* constants computed here */
   size_t owned_count, owned_capacity;
 } pleat_plan;
@@ -72,6 +73,7 @@ typedef struct pleat_plan_request {
   const pleat_tensor *input_shapes; /* descriptors; kind OTHER: use the default */
   int threads;
   bool keep_all; /* every node stays a step, also when its result is known ahead */
+  bool oracle;   /* a promoted graph: input_shapes have the model's types, and only reference kernels are taken */
 } pleat_plan_request;
 
 /* Builds a plan. Touches the graph's constants: one thread at a time for one graph. */

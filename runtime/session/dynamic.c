@@ -91,5 +91,6 @@ pleat_status pleat_workspace_run_dynamic(pleat_workspace *ws, size_t index, int 
   free(types);
   if (status != PLEAT_OK) return status;
   ws->calls[index].threads = threads;
+  ws->calls[index].reference_only = ws->plan->reference_only;
   return prepare_and_run(&ws->calls[index], error);
 }

@@ -48,7 +48,8 @@ static pleat_status build_cached(pleat_session *session, const pleat_tensor *sha
                                 .outputs = session->outputs,
                                 .input_shapes = shapes,
                                 .threads = session->threads,
-                                .keep_all = session->keep_all};
+                                .keep_all = session->keep_all,
+                                .oracle = session->float64};
   pleat_cached_plan *cached = calloc(1, sizeof *cached);
   if (cached == NULL) return PLEAT_OOM(error);
   pleat_status status = pleat_plan_build(&request, &cached->plan, error);

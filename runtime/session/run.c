@@ -49,6 +49,35 @@ static pleat_status describe_inputs(const pleat_session *session, pleat_tensor *
   return PLEAT_OK;
 }
 
+/* The oracle's inputs: a double tensor for every one of a narrower floating-point type, in lists as well. */
+static pleat_status widen(pleat_tensor *tensor, pleat_tensor **out_tensor, pleat_error *error) {
+  pleat_status status = PLEAT_OK;
+  const pleat_dtype wide = pleat_dtype_promoted(tensor->dtype);
+  if (tensor->kind == PLEAT_KIND_TENSOR) {
+    if (wide != tensor->dtype) return pleat_tensor_cast(tensor, wide, out_tensor, error);
+    *out_tensor = pleat_tensor_retain(tensor);
+    return PLEAT_OK;
+  }
+  pleat_tensor **items = calloc(tensor->count + 1, sizeof *items);
+  if (items == NULL) return PLEAT_OOM(error);
+  for (size_t i = 0; i < tensor->count && status == PLEAT_OK; i++) status = widen(tensor->items[i], &items[i], error);
+  if (status == PLEAT_OK) status = pleat_tensor_create_list(tensor->kind, items, tensor->count, out_tensor, error);
+  for (size_t i = 0; i < tensor->count; i++) pleat_tensor_release(items[i]);
+  free(items);
+  return status;
+}
+
+/* A new list of the run's inputs, each of which is the caller's to release. */
+static pleat_status widen_inputs(const pleat_session *session, pleat_tensor *const *inputs, pleat_tensor ***out_inputs,
+                                 pleat_error *error) {
+  *out_inputs = calloc(session->input_count + 1, sizeof **out_inputs);
+  if (*out_inputs == NULL) return PLEAT_OOM(error);
+  for (size_t i = 0; i < session->input_count; i++) {
+    if (inputs[i] != NULL) PLEAT_TRY(widen(inputs[i], &(*out_inputs)[i], error));
+  }
+  return PLEAT_OK;
+}
+
 /* ---- outputs ---- */
 
 static void free_data(void *user, void *data) {
@@ -186,21 +215,24 @@ pleat_status pleat_session_run(pleat_session *session, pleat_tensor *const *inpu
                       session->input_count, session->output_count, input_count, output_count);
   }
   pleat_tensor *shapes = calloc(input_count + 1, sizeof *shapes);
-  pleat_tensor **results = calloc(output_count + 1, sizeof *results);
+  pleat_tensor **results = calloc(output_count + 1, sizeof *results), **wide = NULL;
   if (shapes == NULL || results == NULL) {
     status = PLEAT_OOM(error);
     goto fail;
   }
   if (output_count > 0) memcpy(results, outputs, output_count * sizeof *results);
   PLEAT_CHECK(describe_inputs(session, inputs, shapes, error));
+  if (session->float64) PLEAT_CHECK(widen_inputs(session, inputs, &wide, error));
   PLEAT_CHECK(pleat_session_acquire_plan(session, shapes, &cached, error));
-  status = run_plan(session, cached, inputs, results, error);
+  status = run_plan(session, cached, wide != NULL ? wide : inputs, results, error);
   pleat_session_release_plan(session, cached);
 fail:
   for (size_t i = 0; results != NULL && i < output_count; i++) {
     if (status == PLEAT_OK) outputs[i] = results[i];
     else if (outputs[i] == NULL) pleat_tensor_release(results[i]);
   }
+  for (size_t i = 0; wide != NULL && i < input_count; i++) pleat_tensor_release(wide[i]);
+  free(wide);
   free(shapes);
   free(results);
   return status;

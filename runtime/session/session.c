@@ -55,18 +55,12 @@ static void fill_info(const pleat_value *value, pleat_value_info *info) {
                              .has_default = value->is_input && value->is_initializer};
 }
 
-/* Session inputs: those that must be given, then those with a default. Session outputs: the model's, then taps that
- * were not outputs already. */
-static pleat_status list_inputs_outputs(pleat_session *session, pleat_error *error) {
+/* Those that must be given, then those with a default. */
+static pleat_status list_inputs(pleat_session *session, pleat_error *error) {
   pleat_graph *graph = session->graph;
   session->inputs = pleat_arena_array(graph->arena, graph->input_count, sizeof *session->inputs);
   session->input_infos = pleat_arena_array(graph->arena, graph->input_count, sizeof *session->input_infos);
-  session->outputs = pleat_arena_array(graph->arena, graph->output_count, sizeof *session->outputs);
-  session->output_infos = pleat_arena_array(graph->arena, graph->output_count, sizeof *session->output_infos);
-  if (session->inputs == NULL || session->input_infos == NULL || session->outputs == NULL ||
-      session->output_infos == NULL) {
-    return PLEAT_OOM(error);
-  }
+  if (session->inputs == NULL || session->input_infos == NULL) return PLEAT_OOM(error);
   for (int with_default = 0; with_default < 2; with_default++) {
     for (size_t i = 0; i < graph->input_count; i++) {
       pleat_value *value = graph->inputs[i];
@@ -77,6 +71,15 @@ static pleat_status list_inputs_outputs(pleat_session *session, pleat_error *err
       session->inputs[session->input_count++] = value;
     }
   }
+  return PLEAT_OK;
+}
+
+/* The model's outputs, then taps that were not outputs already. */
+static pleat_status list_outputs(pleat_session *session, pleat_error *error) {
+  pleat_graph *graph = session->graph;
+  session->outputs = pleat_arena_array(graph->arena, graph->output_count, sizeof *session->outputs);
+  session->output_infos = pleat_arena_array(graph->arena, graph->output_count, sizeof *session->output_infos);
+  if (session->outputs == NULL || session->output_infos == NULL) return PLEAT_OOM(error);
   for (size_t i = 0; i < graph->output_count; i++) {
     fill_info(graph->outputs[i], &session->output_infos[i]);
     session->outputs[i] = graph->outputs[i];
@@ -91,8 +94,14 @@ static pleat_status compile(pleat_session *session, const pleat_session_options 
   PLEAT_TRY(refuse_unsupported(session->graph, error));
   PLEAT_TRY(add_taps(session->graph, options->taps, error));
   PLEAT_TRY(pleat_graph_infer(session->graph, error));
-  if (!options->no_fold) PLEAT_TRY(pleat_fold_run(session->graph, NULL, true, NULL, error));
-  return list_inputs_outputs(session, error);
+  PLEAT_TRY(list_inputs(session, error)); /* with the model's types, which the oracle is about to replace */
+  if (options->float64) {
+    PLEAT_TRY(pleat_graph_promote(session->graph, error));
+    PLEAT_TRY(pleat_graph_infer(session->graph, error));
+  } else if (!options->no_fold) {
+    PLEAT_TRY(pleat_fold_run(session->graph, NULL, true, NULL, error));
+  }
+  return list_outputs(session, error);
 }
 
 pleat_status pleat_session_create(const pleat_model *model, const pleat_session_options *options,
@@ -116,7 +125,8 @@ pleat_status pleat_session_create(const pleat_model *model, const pleat_session_
   session->model = pleat_model_retain((pleat_model *)(uintptr_t)model);
   session->threads = given.threads > 0 ? given.threads : available_cores();
   session->profile = given.profile;
-  session->keep_all = given.no_fold;
+  session->keep_all = given.no_fold || given.float64;
+  session->float64 = given.float64;
   pleat_status status = compile(session, &given, error);
   if (status != PLEAT_OK) {
     pleat_session_destroy(session);

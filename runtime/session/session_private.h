@@ -28,6 +28,7 @@ struct pleat_session {
   pleat_graph *graph;
   int threads;
   bool profile, keep_all;
+  bool float64; /* the oracle: the graph is promoted, the inputs' descriptions keep the model's types */
   size_t input_count, output_count;
   pleat_value **inputs, **outputs;
   pleat_value_info *input_infos, *output_infos;

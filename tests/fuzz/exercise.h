@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-/* How far a model came. Only that the library returns at all is asserted; the stages tell whether the test digs deep. */
+/* How far a model came. Only that the library returns at all is asserted; the stages tell whether the test digs deep.
+ */
 typedef enum exercise_stage {
   EXERCISE_REFUSED, /* not loaded */
   EXERCISE_LOADED,

@@ -33,8 +33,8 @@ def facts_of_message(message, prefix, facts):
     for field in message.field:
         packed = field.options.packed if field.options.HasField("packed") else None
         oneof = message.oneof_decl[field.oneof_index].name if field.HasField("oneof_index") else None
-        facts["%s field %d" % (name, field.number)] = (field.name, field.type, field.type_name, field.label, packed, oneof,
-                                                       field.default_value)
+        facts["%s field %d" % (name, field.number)] = (field.name, field.type, field.type_name, field.label, packed,
+                                                       oneof, field.default_value)
     for enum in message.enum_type:
         facts_of_enum(enum, name + ".", facts)
     for nested in message.nested_type:

@@ -18,6 +18,7 @@ TABLE = [
     (GRAPH, [CORE, PROTO, "ops/ops.h", "ops/ops.def"], ["uthash.h", "utarray.h", "utlist.h"]),
     ("runtime/plan/", [CORE, GRAPH, "ops/ops.h"], []),
     ("runtime/session/", [CORE, GRAPH, "runtime/plan/", "fold/fold.h"], ["pthread.h", "omp.h"]),
+    ("runtime/validate/", [CORE], []),
     ("runtime/cli/", [], ["zip.h", "cjson/", "getopt.h"]),
     ("ops/", [CORE, GRAPH + "graph.h"], []),
     ("fold/", [CORE, GRAPH, "ops/"], []),

@@ -1,5 +1,6 @@
-/* Convolutions and Gemms with a BatchNormalization behind them, for the tests of fold/: one description makes the model,
- * folds it, and checks the report, the folded parameters bit by bit, and the values against the model as it was. */
+/* Convolutions and Gemms with a BatchNormalization behind them, for the tests of fold/: one description makes the
+ * model, folds it, and checks the report, the folded parameters bit by bit, and the values against the model as it was.
+ */
 #ifndef PLEAT_TESTS_FOLD_CASE_H
 #define PLEAT_TESTS_FOLD_CASE_H
 

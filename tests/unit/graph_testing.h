@@ -10,7 +10,7 @@
 
 #include "graph/graph_private.h"
 
-enum { LIST_CAPACITY = 64 };
+enum { LIST_CAPACITY = 96 };
 
 typedef struct builder {
   pleat_arena *arena;

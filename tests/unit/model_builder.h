@@ -1,5 +1,5 @@
-/* Whole models for the tests of fold/, runtime/plan and runtime/session, on top of graph_testing.h: values of any type and
- * shape, filled initializers, and the ways to fold and run what was built.
+/* Whole models for the tests of fold/, runtime/plan and runtime/session, on top of graph_testing.h: values of any type
+ * and shape, filled initializers, and the ways to fold and run what was built.
  *
  * Shapes are texts: "2,3", "N,3" (a symbol), "" (a scalar), "?" (not stated). Initializer data is given in double and
  * rounded to the type. */
@@ -126,8 +126,7 @@ static inline void noise_init(builder *b, const char *name, pleat_dtype dtype, c
                               double high) {
   model_init(b, name, dtype, shape, noise_values(b, name, shape_count(shape), low, high));
 }
-#define INTS_INIT(b, name, shape, ...)                                                                                 \
-  model_init((b), (name), PLEAT_INT64, (shape), (const double[]){__VA_ARGS__})
+#define INTS_INIT(b, name, shape, ...) model_init((b), (name), PLEAT_INT64, (shape), (const double[]){__VA_ARGS__})
 
 /* A Constant node with a tensor. */
 static inline void constant_node(builder *b, const char *name, pleat_dtype dtype, const char *shape,
@@ -280,6 +279,15 @@ static inline Onnx__TensorProto *initializer_named(const pleat_model *model, con
     if (strcmp(graph->initializer[i]->name, name) == 0) return graph->initializer[i];
   }
   return NULL;
+}
+
+/* ---- suites ---- */
+
+static inline void add_tests(Suite *suite, const char *name, const TTest *const *tests) {
+  TCase *tcase = tcase_create(name);
+  tcase_set_timeout(tcase, 120);
+  for (; *tests != NULL; tests++) tcase_add_test(tcase, *tests);
+  suite_add_tcase(suite, tcase);
 }
 
 #endif

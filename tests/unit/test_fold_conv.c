@@ -48,7 +48,7 @@ static void check_sources(builder *b, const char *inputs, const char *parameters
   bn_node(b, b->graph, "bn", parameters, "y", MODEL_OPSET);
   model_output(b, "y", PLEAT_DOUBLE, "?");
   pleat_model *model = build_model(b);
-  pleat_model *folded = assert_folds(model, "bn-into-conv", "bn", "conv", nodes_left);
+  pleat_model *folded = assert_folds(model, "fold-into-producer", "bn", "conv", nodes_left);
   assert_same_values(model, folded, c.x, PLEAT_DOUBLE, 1e-12);
   pleat_model_release(model);
   pleat_model_release(folded);
@@ -109,7 +109,7 @@ START_TEST(shared_computed_weight_stays) {
   bn_node(&b, b.graph, "bn", "c,scale,beta,mean,var", "y", MODEL_OPSET);
   model_output(&b, "y", PLEAT_DOUBLE, "?");
   pleat_model *model = build_model(&b);
-  pleat_model *folded = assert_folds(model, "bn-into-conv", "bn", "conv", 3);
+  pleat_model *folded = assert_folds(model, "fold-into-producer", "bn", "conv", 3);
   ck_assert_ptr_nonnull(initializer_named(folded, "w0"));
   pleat_model_release(model);
   pleat_model_release(folded);
@@ -123,7 +123,7 @@ START_TEST(shared_weight_changes_for_one) {
   conv_node(&b, &c, "plain", "x,w,b", "z");
   model_output(&b, "z", PLEAT_DOUBLE, "?");
   pleat_model *model = build_model(&b);
-  pleat_model *folded = assert_folds(model, "bn-into-conv", "bn", "conv", 2);
+  pleat_model *folded = assert_folds(model, "fold-into-producer", "bn", "conv", 2);
   const Onnx__GraphProto *graph = folded->message->graph;
   ck_assert_uint_eq(graph->n_initializer, 4);
   ck_assert_str_eq(graph->node[0]->input[1], "w_folded");
@@ -191,7 +191,7 @@ START_TEST(noops_in_between) {
   bn_node(&b, b.graph, "bn", "c2,scale,beta,mean,var", "y", MODEL_OPSET);
   model_output(&b, "y", c.dtype, "?");
   pleat_model *model = build_model(&b);
-  pleat_model *folded = assert_folds(model, "bn-into-conv", "bn", "conv", 1);
+  pleat_model *folded = assert_folds(model, "fold-into-producer", "bn", "conv", 1);
   assert_conv_parameters(&c, model, folded);
   assert_same_values(model, folded, c.x, c.dtype, 1e-12);
   pleat_model_release(model);
@@ -225,7 +225,7 @@ START_TEST(odd_names_and_outputs) {
   model_node(&b, "Relu", "relu", "y", "w_folded");
   model_output(&b, "w_folded", c.dtype, "?");
   pleat_model *model = build_model(&b);
-  pleat_model *folded = assert_folds(model, "bn-into-conv", "bn", "conv", 2);
+  pleat_model *folded = assert_folds(model, "fold-into-producer", "bn", "conv", 2);
   const Onnx__NodeProto *conv = folded->message->graph->node[0];
   ck_assert_str_ne(conv->input[1], "w_folded");
   ck_assert_ptr_nonnull(initializer_named(folded, conv->input[1]));
@@ -249,7 +249,7 @@ START_TEST(long_names) {
   bn_node(&b, b.graph, "bn", "c,scale,beta,mean,var", "y", MODEL_OPSET);
   model_output(&b, "y", PLEAT_DOUBLE, "?");
   pleat_model *model = build_model(&b);
-  pleat_model *folded = assert_folds(model, "bn-into-conv", "bn", "conv", 1);
+  pleat_model *folded = assert_folds(model, "fold-into-producer", "bn", "conv", 1);
   const char *weight = folded->message->graph->node[0]->input[1];
   ck_assert_uint_eq(strlen(weight), LENGTH + strlen("_folded"));
   ck_assert_str_eq(weight + LENGTH, "_folded");
@@ -257,12 +257,6 @@ START_TEST(long_names) {
   pleat_model_release(folded);
 }
 END_TEST
-
-static void add_tests(Suite *suite, const char *name, const TTest *const *tests) {
-  TCase *tcase = tcase_create(name);
-  for (; *tests != NULL; tests++) tcase_add_test(tcase, *tests);
-  suite_add_tcase(suite, tcase);
-}
 
 Suite *make_suite(void) {
   Suite *suite = suite_create("fold_conv");

@@ -36,6 +36,8 @@ typedef struct pleat_comparison {
   uint64_t max_abs_index; /* flat, row-major index of max_abs */
   uint64_t first_bad;     /* flat index of the first bad element; UINT64_MAX when there is none */
   double first_bad_actual, first_bad_expected;
+  uint64_t max_ulp; /* the most steps between neighbours of the type (float, double, float16, bfloat16) over the finite
+                       pairs; large for elements near 0, where steps are small */
 } pleat_comparison;
 
 /* Compares element by element in double precision. Lists are compared item by item; the figures are of all items

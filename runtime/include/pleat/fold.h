@@ -38,8 +38,12 @@ typedef struct pleat_fold_options {
   const char *const *skip; /* leave these passes or nodes out, or NULL */
   bool duplicate;          /* a producer that others read as well is copied, when that is what folding takes */
   bool freeze_inputs;      /* overridable initializers (IR version >= 4) become constants */
-  bool no_record;          /* do not write the record of replaced values into metadata_props (key "pleat.fold") */
+  bool no_record;          /* do not write the record of replaced values into metadata_props (PLEAT_FOLD_RECORD_KEY) */
 } pleat_fold_options;
+
+/* The key in a folded model's metadata_props under which it is told what became of the original's values: one line "old
+ * name, tab, new name" a value that is gone or has another meaning now. */
+#define PLEAT_FOLD_RECORD_KEY "pleat.fold"
 
 #define PLEAT_FOLD_OPTIONS_INIT                                                                                        \
   { .size = sizeof(pleat_fold_options) }
@@ -49,6 +53,26 @@ typedef struct pleat_fold_options {
 PLEAT_API pleat_status pleat_model_fold(const pleat_model *model, const pleat_fold_options *options,
                                         pleat_model **out_model, pleat_fold_report **out_report, pleat_error *error);
 PLEAT_API void pleat_fold_report_destroy(pleat_fold_report *report);
+
+/* One BatchNormalization as the map y = scale * x + shift a channel (scale = gamma / sqrt(variance + epsilon), shift =
+ * beta - scale * mean), in double. Strings and arrays live as long as the list. */
+typedef struct pleat_norm {
+  const char *node;                       /* its name; "Op#index" when it has none */
+  size_t channels;                        /* 0 when it is no such map */
+  const double *scale, *shift, *variance; /* `channels` of each; NULL when it is no such map */
+  double epsilon;
+  const char *reason; /* why it is no such map, else "" */
+} pleat_norm;
+
+typedef struct pleat_norm_list {
+  size_t count;
+  const pleat_norm
+      *norms; /* in the graph's order; those of subgraphs before the node that owns them; functions inlined */
+} pleat_norm_list;
+
+/* Every BatchNormalization of a model. */
+PLEAT_API pleat_status pleat_model_norms(const pleat_model *model, pleat_norm_list **out_list, pleat_error *error);
+PLEAT_API void pleat_norm_list_destroy(pleat_norm_list *list); /* NULL is accepted */
 
 /* The passes in the order they run in: name and one-line summary; NULL past the end. */
 PLEAT_API const char *pleat_fold_pass_name(size_t index);

@@ -74,8 +74,9 @@ PLEAT_API pleat_status pleat_model_load_memory(const void *data, size_t size, co
 
 /* How a saved model stores weights that were, or shall be, outside of the .onnx file. */
 typedef enum pleat_external {
-  PLEAT_EXTERNAL_KEEP = 0,  /* weights that were external stay so, in one file beside the model; the others inline */
-  PLEAT_EXTERNAL_INLINE = 1 /* all weights in the .onnx (at most 2 GiB) */
+  PLEAT_EXTERNAL_KEEP = 0,   /* weights that were external stay so, in one file beside the model; the others inline */
+  PLEAT_EXTERNAL_INLINE = 1, /* all weights in the .onnx (at most 2 GiB) */
+  PLEAT_EXTERNAL_FILE = 2    /* all weights of 1 KiB and more in the one file beside the model, "<model's name>.data" */
 } pleat_external;
 
 /* Writes the model to `path` by way of a temporary file and a rename, so that a failure leaves what was there. `path`

@@ -3,6 +3,7 @@
 #ifndef PLEAT_PLEAT_H
 #define PLEAT_PLEAT_H
 
+#include "pleat/check.h"
 #include "pleat/compare.h"
 #include "pleat/fold.h"
 #include "pleat/model.h"

@@ -96,6 +96,17 @@ PLEAT_API pleat_status pleat_tensor_create_strings(int rank, const int64_t *dims
 PLEAT_API pleat_status pleat_tensor_create_list(pleat_kind kind, pleat_tensor *const *items, size_t count,
                                                 pleat_tensor **out_tensor, pleat_error *error);
 
+/* How pleat_tensor_make_up() fills a tensor. */
+typedef enum pleat_fill_kind { PLEAT_FILL_RANDOM = 0, PLEAT_FILL_ZEROS = 1, PLEAT_FILL_ONES = 2 } pleat_fill_kind;
+
+/* A new tensor of any type with made-up values. PLEAT_FILL_RANDOM: floats k * 2^-24 with k uniform in [0, 2^24)
+ * (rounded to the type), integers uniform in 0..9 (what fits of it: 0..7 below 8 bits, 0..1 below 4), booleans, strings
+ * "0".."9". The same `seed`, `name` (of an input, say) and shape give the same values on every machine: xoshiro256**,
+ * its state filled by splitmix64 from the seed xor the FNV-1a hash of `name`, so that inputs differ. */
+PLEAT_API pleat_status pleat_tensor_make_up(pleat_fill_kind fill, uint64_t seed, const char *name, pleat_dtype dtype,
+                                            int rank, const int64_t *dims, pleat_tensor **out_tensor,
+                                            pleat_error *error);
+
 /* Reads a serialized ONNX TensorProto (or SequenceProto / OptionalProto, as the `expect` kind says) from a file, as in
  * the ONNX test-directory layout. */
 PLEAT_API pleat_status pleat_tensor_load_pb(const char *path, pleat_kind expect, pleat_tensor **out_tensor,

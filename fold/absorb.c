@@ -1,0 +1,75 @@
+/* The table of absorbers and what they share. */
+#include "fold/absorb.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const pleat_absorber *const absorbers[] = {
+    &pleat_absorb_batch_normalization,
+    &pleat_absorb_conv,
+    &pleat_absorb_conv_transpose,
+    &pleat_absorb_gemm,
+    &pleat_absorb_matmul,
+    &pleat_absorb_group_normalization,
+    &pleat_absorb_instance_normalization,
+    &pleat_absorb_layer_normalization,
+};
+
+const pleat_absorber *pleat_absorber_find(const pleat_node *node) {
+  for (size_t i = 0; i < sizeof absorbers / sizeof absorbers[0]; i++) {
+    if (pleat_node_is(node, absorbers[i]->op_type)) return absorbers[i];
+  }
+  return NULL;
+}
+
+pleat_status pleat_absorb_scaled(pleat_push *push, const pleat_tensor *tensor, const double *factors, bool uniform,
+                                 size_t channels, size_t inner, pleat_tensor **out_tensor) {
+  const size_t size = pleat_dtype_size(tensor->dtype);
+  bool good = true;
+  PLEAT_TRY(pleat_tensor_create(tensor->dtype, tensor->rank, tensor->dims, out_tensor, push->ctx->error));
+  const char *src = tensor->data;
+  char *dst = (*out_tensor)->data;
+  if (uniform) inner = tensor->count; /* one run */
+  /* A row of channels that are next to each other is one run with a factor an element. */
+  bool rows = !uniform && inner == 1;
+  size_t run = rows ? channels : inner;
+  for (size_t at = 0; at < tensor->count && good; at += run) {
+    const double *factor = uniform || rows ? factors : &factors[at / inner % channels];
+    good =
+        pleat_affine_scale(tensor->dtype, src + at * size, dst + at * size, run, factor, rows, "weight", push->reason);
+  }
+  if (good) return PLEAT_OK;
+  pleat_tensor_release(*out_tensor);
+  *out_tensor = NULL;
+  return PLEAT_OK;
+}
+
+pleat_status pleat_absorb_bias(pleat_push *push, const pleat_tensor *old, pleat_dtype dtype, size_t channels,
+                               const pleat_affine *affine, const double *extra, pleat_tensor **out_tensor) {
+  const int64_t dims[1] = {(int64_t)channels};
+  double *values = malloc((channels + 1) * sizeof *values);
+  if (values == NULL) return PLEAT_OOM(push->ctx->error);
+  for (size_t c = 0; c < channels; c++) {
+    double before = old != NULL ? pleat_load_f64(old->dtype, old->data, c) : 0;
+    values[c] = pleat_affine_scale_at(affine, c) * before + pleat_affine_shift_at(affine, c);
+    if (extra != NULL) values[c] += extra[c];
+  }
+  pleat_status status = pleat_affine_round(push->ctx, dtype, 1, dims, values, "bias", out_tensor, push->reason);
+  free(values);
+  return status;
+}
+
+pleat_status pleat_absorb_add_behind(pleat_push *push, pleat_node *node, pleat_tensor *tensor) {
+  char name[512];
+  pleat_value *result = node->outputs[0], *constant = NULL;
+  snprintf(name, sizeof name, "%s_shift", result->name);
+  PLEAT_TRY(pleat_graph_add_constant(node->graph, name, tensor, &constant, push->ctx->error));
+  snprintf(name, sizeof name, "%s_unshifted", result->name);
+  pleat_value *before = pleat_graph_add_value(node->graph, name, result->dtype, &result->shape);
+  snprintf(name, sizeof name, "%s_add_shift", result->name);
+  pleat_node *add = pleat_graph_add_node(node->graph, node, "Add", "", name);
+  bool good = before != NULL && add != NULL && pleat_node_set_output(node, 0, NULL) &&
+              pleat_node_set_output(node, 0, before) && pleat_node_set_input(add, 0, before) &&
+              pleat_node_set_input(add, 1, constant) && pleat_node_set_output(add, 0, result);
+  return good ? PLEAT_OK : PLEAT_OOM(push->ctx->error);
+}

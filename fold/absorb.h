@@ -1,0 +1,29 @@
+/* The absorbers by family; absorb.c holds the table. */
+#ifndef PLEAT_FOLD_ABSORB_H
+#define PLEAT_FOLD_ABSORB_H
+
+#include "fold/push.h"
+
+extern const pleat_absorber pleat_absorb_batch_normalization, pleat_absorb_instance_normalization,
+    pleat_absorb_layer_normalization, pleat_absorb_group_normalization;     /* absorb_norm.c */
+extern const pleat_absorber pleat_absorb_conv, pleat_absorb_conv_transpose; /* absorb_conv.c */
+extern const pleat_absorber pleat_absorb_gemm, pleat_absorb_matmul;         /* absorb_matmul.c */
+
+/* absorb_qdq.c: a weight that DequantizeLinear makes of a constant takes a scale a channel (along `axis` of the weight)
+ * into the scales of that node. */
+pleat_status pleat_absorb_dequantized(pleat_push *push, pleat_node *node, size_t input, int axis, size_t channels,
+                                      const pleat_affine *affine);
+
+/* A new tensor like `tensor` with each element multiplied by factors[(index / inner) % channels]; NULL with a reason
+ * when it does not hold in the type. `uniform`: one factor for all. */
+pleat_status pleat_absorb_scaled(pleat_push *push, const pleat_tensor *tensor, const double *factors, bool uniform,
+                                 size_t channels, size_t inner, pleat_tensor **out_tensor);
+
+/* A bias of `channels` elements: scale * old + shift (+ extra, when not NULL); `old` NULL is 0. */
+pleat_status pleat_absorb_bias(pleat_push *push, const pleat_tensor *old, pleat_dtype dtype, size_t channels,
+                               const pleat_affine *affine, const double *extra, pleat_tensor **out_tensor);
+
+/* Puts an Add of a constant behind output 0 of `node`; the value keeps its name and readers. Takes `tensor` over. */
+pleat_status pleat_absorb_add_behind(pleat_push *push, pleat_node *node, pleat_tensor *tensor);
+
+#endif

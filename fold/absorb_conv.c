@@ -1,0 +1,226 @@
+/* Conv and ConvTranspose take maps into weight and bias, exact in real arithmetic, computed in double and rounded once.
+ *
+ * From above (on the output, channel m): W' = s_m W_m, b' = s_m b + t_m. From below (on the input, channel c):
+ * W' = s_c W_c, and b' = b + sum over c and taps of W t_c, which holds where every tap lies inside the input: with
+ * padding only a scale is absorbed. Conv's W is [M, C/group, k...], ConvTranspose's is [C, M/group, k...]. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fold/absorb.h"
+
+/* A convolution's constants. */
+typedef struct conv {
+  pleat_node *node;
+  bool is_transposed;
+  const pleat_tensor *weight, *bias; /* bias NULL: none */
+  size_t group, in_channels, out_channels;
+  size_t taps; /* of one kernel */
+} conv;
+
+static pleat_status read_conv(pleat_push *push, pleat_node *node, bool needs_bias, conv *out) {
+  int64_t group = pleat_attr_int(node, "group");
+  *out = (conv){.node = node, .is_transposed = pleat_node_is(node, "ConvTranspose")};
+  PLEAT_TRY(pleat_push_weight(push, node->input_count > 1 ? node->inputs[1] : NULL, "the convolution's weight",
+                              &out->weight));
+  if (push->reason[0] == '\0' && needs_bias && node->input_count > 2 && node->inputs[2] != NULL) {
+    PLEAT_TRY(pleat_push_weight(push, node->inputs[2], "the convolution's bias", &out->bias));
+  }
+  if (push->reason[0] != '\0') return PLEAT_OK;
+  const pleat_tensor *w = out->weight;
+  if (w->rank < 3 || w->count == 0 || group < 1 || w->dims[0] % group != 0) {
+    return pleat_push_refuse(push, "the convolution's weight is no [M, C, k...]");
+  }
+  out->group = (size_t)group;
+  size_t rows = (size_t)w->dims[0], columns = (size_t)w->dims[1];
+  out->taps = w->count / rows / columns;
+  out->out_channels = out->is_transposed ? columns * out->group : rows;
+  out->in_channels = out->is_transposed ? rows : columns * out->group;
+  if (out->bias != NULL && out->bias->count != out->out_channels) {
+    return pleat_push_refuse(push, "the convolution's bias does not have its %zu channels", out->out_channels);
+  }
+  return PLEAT_OK;
+}
+
+static pleat_status check_channels(pleat_push *push, const pleat_affine *affine, size_t channels) {
+  bool fits = affine->axis == PLEAT_UNIFORM || (affine->axis == 1 && affine->channels == channels);
+  return fits ? PLEAT_OK
+              : pleat_push_refuse(push, "the map does not run along the convolution's %zu channels", channels);
+}
+
+/* W with the row (first axis) or, by group, the column (second axis) scaled. */
+static pleat_status scale_rows(pleat_push *push, const conv *c, const pleat_affine *affine, pleat_tensor **out) {
+  size_t rows = (size_t)c->weight->dims[0];
+  return pleat_absorb_scaled(push, c->weight, affine->scale, affine->channels == 1, rows, c->weight->count / rows, out);
+}
+
+static pleat_status scale_columns(pleat_push *push, const conv *c, const pleat_affine *affine, pleat_tensor **out) {
+  const pleat_tensor *w = c->weight;
+  const size_t rows = (size_t)w->dims[0], columns = (size_t)w->dims[1], rows_per_group = rows / c->group;
+  const size_t run = c->taps * pleat_dtype_size(w->dtype);
+  bool good = true;
+  if (affine->channels == 1) return scale_rows(push, c, affine, out);
+  PLEAT_TRY(pleat_tensor_create(w->dtype, w->rank, w->dims, out, push->ctx->error));
+  for (size_t i = 0; i < rows * columns && good; i++) {
+    size_t channel = i / columns / rows_per_group * columns + i % columns;
+    good = pleat_affine_scale(w->dtype, (const char *)w->data + i * run, (char *)(*out)->data + i * run, c->taps,
+                              &affine->scale[channel], false, "weight", push->reason);
+  }
+  if (good) return PLEAT_OK;
+  pleat_tensor_release(*out);
+  *out = NULL;
+  return PLEAT_OK;
+}
+
+/* Takes both tensors over. `bias` NULL: it stays as it is. */
+static pleat_status apply(pleat_push *push, const conv *c, pleat_tensor *weight, pleat_tensor *bias) {
+  pleat_status status = PLEAT_OK;
+  if (push->commit && push->reason[0] == '\0') {
+    status = pleat_push_set_weight(push, c->node, 1, "_folded", weight);
+    weight = NULL;
+    if (status == PLEAT_OK && bias != NULL) {
+      status = pleat_push_set_weight(push, c->node, 2, c->bias != NULL ? "_folded" : "_bias", bias);
+      bias = NULL;
+    }
+  }
+  pleat_tensor_release(weight);
+  pleat_tensor_release(bias);
+  return status;
+}
+
+/* The bias of a convolution whose weight keeps its own form: scaled and shifted. */
+static pleat_status fold_bias_only(pleat_push *push, conv *c, const pleat_affine *affine) {
+  pleat_tensor *bias = NULL;
+  PLEAT_TRY(pleat_absorb_bias(push, c->bias, c->bias != NULL ? c->bias->dtype : c->node->outputs[0]->dtype,
+                              c->out_channels, affine, NULL, &bias));
+  if (bias == NULL || !push->commit) {
+    pleat_tensor_release(bias);
+    return PLEAT_OK;
+  }
+  return pleat_push_set_weight(push, c->node, 2, c->bias != NULL ? "_folded" : "_bias", bias);
+}
+
+/* How many output channels there are, without reading the weight; 0 when it cannot be told. */
+static size_t output_channels(const pleat_node *node, const pleat_affine *affine) {
+  const pleat_shape *shape = &node->outputs[0]->shape;
+  if (affine->axis == 1) return affine->channels;
+  return affine->axis == PLEAT_UNIFORM && shape->rank > 1 && shape->dims[1].value > 0 ? (size_t)shape->dims[1].value
+                                                                                      : 0;
+}
+
+/* Where the weight keeps its numbers: a map that only shifts, or a quantised weight. *out_handled false: neither. */
+static pleat_status up_conv_bias(pleat_push *push, pleat_node *node, const pleat_affine *affine, bool *out_handled) {
+  conv c = {.node = node, .out_channels = output_channels(node, affine)};
+  bool only_shifts = !pleat_affine_has_scale(affine);
+  const pleat_node *dequantize = node->input_count > 1 && node->inputs[1] != NULL ? node->inputs[1]->producer : NULL;
+  *out_handled = only_shifts || (dequantize != NULL && pleat_node_is(dequantize, "DequantizeLinear") &&
+                                 !pleat_node_is(node, "ConvTranspose"));
+  if (!*out_handled) return PLEAT_OK;
+  if (c.out_channels == 0) return pleat_push_refuse(push, "the convolution's channels are not known");
+  if (node->input_count > 2 && node->inputs[2] != NULL) {
+    PLEAT_TRY(pleat_push_weight(push, node->inputs[2], "the convolution's bias", &c.bias));
+    if (c.bias != NULL && c.bias->count != c.out_channels) {
+      return pleat_push_refuse(push, "the convolution's bias does not have its %zu channels", c.out_channels);
+    }
+  }
+  if (push->reason[0] == '\0' && !only_shifts) {
+    PLEAT_TRY(pleat_absorb_dequantized(push, node, 1, 0, c.out_channels, affine));
+  }
+  return push->reason[0] != '\0' ? PLEAT_OK : fold_bias_only(push, &c, affine);
+}
+
+static pleat_status up_conv(pleat_push *push, pleat_node *node, const pleat_affine *affine) {
+  conv c;
+  pleat_tensor *weight = NULL, *bias = NULL;
+  bool handled;
+  PLEAT_TRY(up_conv_bias(push, node, affine, &handled));
+  if (handled) return PLEAT_OK;
+  PLEAT_TRY(read_conv(push, node, true, &c));
+  if (push->reason[0] != '\0') return PLEAT_OK;
+  PLEAT_TRY(check_channels(push, affine, c.out_channels));
+  if (push->reason[0] != '\0') return PLEAT_OK;
+  PLEAT_TRY(c.is_transposed ? scale_columns(push, &c, affine, &weight) : scale_rows(push, &c, affine, &weight));
+  if (weight == NULL) return PLEAT_OK;
+  bool needs_bias = c.bias != NULL || pleat_affine_has_shift(affine);
+  pleat_status status =
+      needs_bias ? pleat_absorb_bias(push, c.bias, c.weight->dtype, c.out_channels, affine, NULL, &bias) : PLEAT_OK;
+  if (status != PLEAT_OK) {
+    pleat_tensor_release(weight);
+    return status;
+  }
+  return apply(push, &c, weight, bias);
+}
+
+/* ---- from below ---- */
+
+static bool has_padding(const pleat_node *node) {
+  const int64_t *pads = NULL;
+  size_t count = pleat_attr_ints(node, "pads", &pads);
+  if (strncmp(pleat_attr_string(node, "auto_pad"), "SAME", 4) == 0) return true;
+  if (strcmp(pleat_attr_string(node, "auto_pad"), "VALID") == 0) return false;
+  for (size_t i = 0; i < count; i++) {
+    if (pads[i] != 0) return true;
+  }
+  return false;
+}
+
+/* What a constant t_c on every input channel adds to each output channel, all taps inside: sum of W t_c. */
+static double *constant_response(const conv *c, const pleat_affine *affine) {
+  const size_t rows = (size_t)c->weight->dims[0], columns = (size_t)c->weight->dims[1];
+  double *sums = calloc(rows + 1, sizeof *sums);
+  if (sums == NULL) return NULL;
+  for (size_t i = 0; i < c->weight->count; i++) {
+    size_t row = i / c->taps / columns, column = i / c->taps % columns;
+    double shift = pleat_affine_shift_at(affine, row / (rows / c->group) * columns + column);
+    if (shift != 0) sums[row] += shift * pleat_load_f64(c->weight->dtype, c->weight->data, i);
+  }
+  return sums;
+}
+
+static pleat_status down_conv(pleat_push *push, pleat_node *node, size_t input, const pleat_affine *affine) {
+  conv c;
+  pleat_tensor *weight = NULL, *bias = NULL;
+  pleat_affine unchanged;
+  bool has_shift = pleat_affine_has_shift(affine);
+  if (input != 0) return pleat_push_refuse(push, "it is the weight or bias of a convolution");
+  if (has_shift && has_padding(node)) {
+    return pleat_push_refuse(push, "the convolution after it pads with zeros, which the shift does not reach");
+  }
+  PLEAT_TRY(read_conv(push, node, has_shift, &c));
+  if (push->reason[0] != '\0') return PLEAT_OK;
+  PLEAT_TRY(check_channels(push, affine, c.in_channels));
+  if (push->reason[0] != '\0') return PLEAT_OK;
+  PLEAT_TRY(scale_columns(push, &c, affine, &weight));
+  if (weight == NULL) return PLEAT_OK;
+  if (has_shift) {
+    double *sums = constant_response(&c, affine);
+    pleat_status status =
+        sums != NULL ? pleat_affine_make(push->ctx, PLEAT_UNIFORM, 1, &unchanged) : PLEAT_OOM(push->ctx->error);
+    if (status == PLEAT_OK) {
+      status = pleat_absorb_bias(push, c.bias, c.weight->dtype, c.out_channels, &unchanged, sums, &bias);
+    }
+    free(sums);
+    if (status != PLEAT_OK) {
+      pleat_tensor_release(weight);
+      return status;
+    }
+  }
+  return apply(push, &c, weight, bias);
+}
+
+static pleat_status down_conv_transpose(pleat_push *push, pleat_node *node, size_t input, const pleat_affine *affine) {
+  conv c;
+  pleat_tensor *weight = NULL;
+  if (input != 0) return pleat_push_refuse(push, "it is the weight or bias of a convolution");
+  if (pleat_affine_has_shift(affine)) {
+    return pleat_push_refuse(push, "at the borders of a ConvTranspose the shift does not reach every output alike");
+  }
+  PLEAT_TRY(read_conv(push, node, false, &c));
+  if (push->reason[0] != '\0') return PLEAT_OK;
+  PLEAT_TRY(check_channels(push, affine, c.in_channels));
+  if (push->reason[0] != '\0') return PLEAT_OK;
+  PLEAT_TRY(scale_rows(push, &c, affine, &weight));
+  return weight == NULL ? PLEAT_OK : apply(push, &c, weight, NULL);
+}
+
+const pleat_absorber pleat_absorb_conv = {"Conv", up_conv, down_conv};
+const pleat_absorber pleat_absorb_conv_transpose = {"ConvTranspose", up_conv, down_conv_transpose};
