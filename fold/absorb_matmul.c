@@ -25,6 +25,7 @@ typedef struct gemm {
 static pleat_status read_gemm(pleat_push *push, pleat_node *node, bool needs_c, gemm *out) {
   *out = (gemm){.node = node, .is_transposed = pleat_attr_int(node, "transB") != 0};
   PLEAT_TRY(pleat_push_weight(push, node->input_count > 1 ? node->inputs[1] : NULL, "the Gemm's B", &out->b));
+  needs_c = needs_c && pleat_attr_float(node, "beta") != 0; /* else C is not read, whatever it holds */
   if (good(push) && needs_c && node->input_count > 2 && node->inputs[2] != NULL) {
     PLEAT_TRY(pleat_push_weight(push, node->inputs[2], "the Gemm's C", &out->c));
   }

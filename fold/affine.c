@@ -36,12 +36,6 @@ void pleat_affine_explain_weight(const pleat_value *value, const char *what, cha
   }
 }
 
-bool pleat_affine_is_wanted_bn(const pleat_node *node) {
-  if (!pleat_node_is(node, "BatchNormalization") || node->input_count == 0 || node->inputs[0] == NULL) return false;
-  const pleat_value *y = node->output_count > 0 ? node->outputs[0] : NULL;
-  return y != NULL && (y->use_count > 0 || y->is_output);
-}
-
 pleat_status pleat_affine_read_weight(pleat_pass_context *ctx, pleat_value *value, pleat_dtype dtype, const char *what,
                                       const pleat_tensor **out_tensor, char reason[PLEAT_REASON_SIZE]) {
   PLEAT_TRY(pleat_value_compute(value, WEIGHT_LIMIT, out_tensor, ctx->error));
@@ -54,18 +48,6 @@ pleat_status pleat_affine_read_weight(pleat_pass_context *ctx, pleat_value *valu
   set_reason(reason, "%s '%s' is of type %s", what, value->name, pleat_dtype_name(found));
   *out_tensor = NULL;
   return PLEAT_OK;
-}
-
-pleat_status pleat_affine_set_weight(pleat_pass_context *ctx, pleat_node *node, size_t index, const char *name,
-                                     const char *suffix, pleat_tensor *tensor) {
-  pleat_value *value = NULL;
-  const char *hint = pleat_arena_printf(ctx->graph->root->arena, "%s%s", name, suffix);
-  if (hint == NULL) {
-    pleat_tensor_release(tensor);
-    return PLEAT_OOM(ctx->error);
-  }
-  PLEAT_TRY(pleat_graph_add_constant(node->graph, hint, tensor, &value, ctx->error));
-  return pleat_node_set_input(node, index, value) ? PLEAT_OK : PLEAT_OOM(ctx->error);
 }
 
 /* The four parameters; false with a reason. */
@@ -147,30 +129,6 @@ pleat_status pleat_affine_of_bn(pleat_pass_context *ctx, pleat_node *bn, pleat_a
   return PLEAT_OK;
 }
 
-pleat_node *pleat_affine_producer(const pleat_node *bn, char reason[PLEAT_REASON_SIZE]) {
-  const pleat_value *input = bn->inputs[0];
-  char label[256];
-  if (input->producer == NULL) {
-    set_reason(reason, "nothing computes its input '%s': there is no node before it to fold into", input->name);
-    return NULL;
-  }
-  if (input->producer->graph != bn->graph) {
-    set_reason(reason, "its input '%s' comes from outside of this subgraph", input->name);
-    return NULL;
-  }
-  if (input->is_output) {
-    set_reason(reason, "its input '%s' is an output of the graph and must keep its value", input->name);
-    return NULL;
-  }
-  if (input->use_count > 1) {
-    const pleat_node *other = input->uses[0].node != bn ? input->uses[0].node : input->uses[1].node;
-    set_reason(reason, "its input '%s' is also read by '%s'", input->name,
-               pleat_node_label(other, label, sizeof label));
-    return NULL;
-  }
-  return input->producer;
-}
-
 /* Whether `count` elements are finite; a reason that names the first that is not. */
 static bool check_finite(pleat_dtype dtype, const void *data, size_t count, const char *what,
                          char reason[PLEAT_REASON_SIZE]) {
@@ -214,13 +172,5 @@ pleat_status pleat_affine_round(pleat_pass_context *ctx, pleat_dtype dtype, int 
   if (check_finite(dtype, (*out_tensor)->data, (*out_tensor)->count, what, reason)) return PLEAT_OK;
   pleat_tensor_release(*out_tensor);
   *out_tensor = NULL;
-  return PLEAT_OK;
-}
-
-pleat_status pleat_affine_take_over(pleat_pass_context *ctx, pleat_node *producer, pleat_node *bn) {
-  pleat_value *result = bn->outputs[0];
-  if (!pleat_node_set_output(bn, 0, NULL)) return PLEAT_OOM(ctx->error);
-  pleat_node_remove(bn);
-  if (!pleat_node_set_output(producer, 0, result)) return PLEAT_OOM(ctx->error);
   return PLEAT_OK;
 }

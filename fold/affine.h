@@ -16,9 +16,6 @@ enum { PLEAT_UNIFORM = -1 };
 /* Room for a reason that a function below gives. */
 enum { PLEAT_REASON_SIZE = 320 };
 
-/* Whether the node is a BatchNormalization that something reads (else it is remove-dead's). */
-bool pleat_affine_is_wanted_bn(const pleat_node *node);
-
 /* Reads a BatchNormalization node: scale = gamma / sqrt(var + epsilon), shift = beta - scale * mean (Ioffe and Szegedy
  * 2015, section 3.1). *out_affine is only filled when `reason` stays ""; otherwise `reason` says why the node is no
  * fixed affine map a channel: training mode, parameters that are not constant, statistics per activation, non-finite
@@ -26,18 +23,10 @@ bool pleat_affine_is_wanted_bn(const pleat_node *node);
 pleat_status pleat_affine_of_bn(pleat_pass_context *ctx, pleat_node *node, pleat_affine *out_affine,
                                 char reason[PLEAT_REASON_SIZE]);
 
-/* The node that produces the BN's input, when the BN may be folded into it: nothing else reads that value. NULL with a
- * reason otherwise. */
-pleat_node *pleat_affine_producer(const pleat_node *bn, char reason[PLEAT_REASON_SIZE]);
-
 /* The data of a weight or bias that a pass is about to change. NULL with a reason when it is not constant, or not of
  * the floating-point type `dtype` (PLEAT_UNDEFINED: of any). `what` names it: "the Gemm's B". */
 pleat_status pleat_affine_read_weight(pleat_pass_context *ctx, pleat_value *value, pleat_dtype dtype, const char *what,
                                       const pleat_tensor **out_tensor, char reason[PLEAT_REASON_SIZE]);
-
-/* Gives input `index` the new data, as an initializer called `name` + `suffix`. Takes over the tensor. */
-pleat_status pleat_affine_set_weight(pleat_pass_context *ctx, pleat_node *node, size_t index, const char *name,
-                                     const char *suffix, pleat_tensor *tensor);
 
 /* Why a weight or bias cannot be changed, as text ("" when `data` is there). */
 void pleat_affine_explain_weight(const pleat_value *value, const char *what, char reason[PLEAT_REASON_SIZE]);
@@ -52,9 +41,5 @@ bool pleat_affine_scale(pleat_dtype dtype, const void *src, void *dst, size_t co
 pleat_status pleat_affine_round(pleat_pass_context *ctx, pleat_dtype dtype, int rank, const int64_t *dims,
                                 const double *values, const char *what, pleat_tensor **out_tensor,
                                 char reason[PLEAT_REASON_SIZE]);
-
-/* Lets `producer` write what `bn` wrote, and removes `bn`: the value keeps the BN's output name, since it keeps its
- * meaning. */
-pleat_status pleat_affine_take_over(pleat_pass_context *ctx, pleat_node *producer, pleat_node *bn);
 
 #endif

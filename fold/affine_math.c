@@ -164,6 +164,9 @@ pleat_status pleat_affine_read(pleat_push *push, pleat_node *node, pleat_affine 
   if (node->output_count == 0 || node->outputs[0] == NULL || node->input_count == 0 || node->inputs[0] == NULL) {
     return pleat_push_refuse(push, "'%s' has no input or output", node->op_type);
   }
+  if (node->outputs[0]->use_count == 0 && !node->outputs[0]->is_output) {
+    return pleat_push_refuse(push, "nothing reads its result");
+  }
   if (pleat_node_is(node, "BatchNormalization")) {
     PLEAT_TRY(pleat_affine_of_bn(push->ctx, node, out_affine, push->reason));
   } else if (kind != NONE) {
@@ -179,6 +182,17 @@ pleat_status pleat_affine_read(pleat_push *push, pleat_node *node, pleat_affine 
 
 /* ---- weights ---- */
 
+void pleat_push_name(char name[PLEAT_NAME_SIZE], const char *base, const char *suffix) {
+  const size_t room = PLEAT_NAME_SIZE - 1 - strlen(suffix);
+  size_t length = strlen(base);
+  if (length > room) {
+    length = room;
+    while (length > 0 && ((unsigned char)base[length] & 0xc0) == 0x80) length--; /* not inside of a UTF-8 character */
+  }
+  memcpy(name, base, length);
+  memcpy(name + length, suffix, strlen(suffix) + 1);
+}
+
 pleat_status pleat_push_weight(pleat_push *push, pleat_value *value, const char *what,
                                const pleat_tensor **out_tensor) {
   *out_tensor = NULL;
@@ -188,11 +202,11 @@ pleat_status pleat_push_weight(pleat_push *push, pleat_value *value, const char 
 
 pleat_status pleat_push_set_weight(pleat_push *push, pleat_node *node, size_t index, const char *suffix,
                                    pleat_tensor *tensor) {
-  char name[512];
+  char name[PLEAT_NAME_SIZE];
   pleat_value *value = NULL;
   const pleat_value *old = index < node->input_count ? node->inputs[index] : NULL;
   const pleat_value *base = old != NULL ? old : node->input_count > 1 ? node->inputs[1] : node->outputs[0];
-  snprintf(name, sizeof name, "%s%s", base->name, suffix);
+  pleat_push_name(name, base->name, suffix);
   PLEAT_TRY(pleat_graph_add_constant(node->graph, name, tensor, &value, push->ctx->error));
   return pleat_node_set_input(node, index, value) ? PLEAT_OK : PLEAT_OOM(push->ctx->error);
 }
@@ -214,10 +228,10 @@ pleat_status pleat_affine_constant(pleat_push *push, const pleat_node *node, int
 
 pleat_status pleat_affine_replace_by(pleat_push *push, pleat_node *node, const char *op_type, pleat_value *value,
                                      pleat_tensor *constant) {
-  char name[512];
+  char name[PLEAT_NAME_SIZE];
   pleat_graph *graph = node->graph;
   pleat_value *result = node->outputs[0], *operand = NULL;
-  snprintf(name, sizeof name, "%s_%s", result->name, op_type);
+  pleat_push_name(name, result->name, strcmp(op_type, "Add") == 0 ? "_Add" : "_Mul");
   PLEAT_TRY(pleat_graph_add_constant(graph, name, constant, &operand, push->ctx->error));
   pleat_node *added = pleat_graph_add_node(graph, node, op_type, "", node->name);
   bool good = added != NULL && pleat_node_set_output(node, 0, NULL) && pleat_node_set_input(added, 0, value) &&

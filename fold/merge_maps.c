@@ -68,7 +68,7 @@ static pleat_status state_as_bn(pleat_push *push, pleat_node *last, const pleat_
 /* Mul, then Add. */
 static pleat_status state_as_pair(pleat_push *push, pleat_node *last, const pleat_affine *affine, pleat_value *source) {
   pleat_tensor *scale = NULL, *shift = NULL;
-  char name[512];
+  char name[PLEAT_NAME_SIZE];
   PLEAT_TRY(pleat_affine_constant(push, last, affine->axis, affine->channels, affine->scale, &scale));
   PLEAT_TRY(scale != NULL ? pleat_affine_constant(push, last, affine->axis, affine->channels, affine->shift, &shift)
                           : PLEAT_OK);
@@ -77,9 +77,9 @@ static pleat_status state_as_pair(pleat_push *push, pleat_node *last, const plea
     return PLEAT_OK;
   }
   pleat_graph *graph = last->graph;
-  snprintf(name, sizeof name, "%s_scaled", last->outputs[0]->name);
+  pleat_push_name(name, last->outputs[0]->name, "_scaled");
   pleat_value *scaled = pleat_graph_add_value(graph, name, source->dtype, &source->shape), *factor = NULL;
-  snprintf(name, sizeof name, "%s_scale", last->outputs[0]->name);
+  pleat_push_name(name, last->outputs[0]->name, "_scale");
   pleat_status status = pleat_graph_add_constant(graph, name, scale, &factor, push->ctx->error);
   pleat_node *mul = status == PLEAT_OK ? pleat_graph_add_node(graph, last->prev, "Mul", "", name) : NULL;
   bool good = mul != NULL && scaled != NULL && pleat_node_set_input(mul, 0, source) &&
@@ -103,7 +103,8 @@ static pleat_status merge(pleat_push *push, pleat_node *node, bool *changed) {
   pleat_value *source = NULL;
   size_t length;
   PLEAT_TRY(read_run(push, node, &affine, &length, &source));
-  if (length < 2) return PLEAT_OK;
+  /* In a file a pair is left as its author wrote it; a session takes one step for two. */
+  if (length < (push->ctx->for_session ? 2u : 3u)) return PLEAT_OK;
   const pleat_dim channels = node->outputs[0]->shape.rank > 1 ? node->outputs[0]->shape.dims[1] : pleat_dim_unknown();
   bool as_bn =
       affine.axis == 1 && channels.value == (int64_t)affine.channels && source->dtype == node->outputs[0]->dtype;

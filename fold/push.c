@@ -15,13 +15,13 @@ static bool is_possible(const pleat_push *push) {
 /* Gives a value whose meaning changed a new name, so that nobody who compares layer by layer takes it for the old one.
  */
 static pleat_status rename_value(pleat_push *push, pleat_value *value, pleat_value **out_value) {
-  char name[512];
+  char name[PLEAT_NAME_SIZE];
   pleat_node *producer = value->producer;
   size_t index = value->producer_index;
-  snprintf(name, sizeof name, "%s_folded", value->name);
+  pleat_push_name(name, value->name, "_folded");
   pleat_value *renamed = pleat_graph_add_value(value->graph, name, value->dtype, &value->shape);
-  if (renamed == NULL || !pleat_node_set_output(producer, index, NULL) ||
-      !pleat_node_set_output(producer, index, renamed) || !pleat_value_replace(value, renamed)) {
+  /* The readers move first: a value that loses its producer while it is read would stay in the graph by name. */
+  if (renamed == NULL || !pleat_value_replace(value, renamed) || !pleat_node_set_output(producer, index, renamed)) {
     return PLEAT_OOM(push->ctx->error);
   }
   pleat_report_renamed(push->ctx, value->name, renamed->name);

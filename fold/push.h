@@ -71,6 +71,10 @@ bool pleat_affine_is_candidate(const pleat_node *node);
 /* Says in push->reason, printf-like, why not. Always returns PLEAT_OK. */
 pleat_status pleat_push_refuse(pleat_push *push, const char *format, ...) PLEAT_PRINTF(2, 3);
 
+/* A name for what is made from `base`; a long base is cut short, between two characters. */
+enum { PLEAT_NAME_SIZE = 512 };
+void pleat_push_name(char name[PLEAT_NAME_SIZE], const char *base, const char *suffix);
+
 /* A constant that is to be rewritten: its data, or a reason that calls it `what`. */
 pleat_status pleat_push_weight(pleat_push *push, pleat_value *value, const char *what, const pleat_tensor **out_tensor);
 /* Makes `tensor` (which is taken over) the node's input `index`, under a new name that tells of the old one. */

@@ -13,16 +13,15 @@
 #include "fold.h"
 
 enum {
-  WIDTH = 1320,
+  WIDTH = 1530,
   LEFT = 300, /* names end here */
-  PANEL = 390,
-  GAP = 36,
+  PANEL = 360,
+  GAP = 48,
   TOP = 112, /* the first row */
   ROW = 18,
   BOTTOM = 48,
   NAME_LENGTH = 42, /* characters of a name that have room */
-  NOTE_LENGTH = 66,
-  DECADES = 14, /* of |scale|, at most */
+  DECADES = 8,      /* of |scale|, at most */
 };
 
 #define RISK_SPREAD 100.0 /* largest |scale| over its median */
@@ -106,8 +105,8 @@ static row measure(const pleat_norm *norm) {
   row.shift = spread_of(values, count);
   free(values);
   if (row.scale.median > 0 && row.scale.high / row.scale.median > RISK_SPREAD)
-    add_note(&row, "max |s| is %.3g times the median", row.scale.high / row.scale.median, 0);
-  if (row.scale.high > RISK_SCALE) add_note(&row, "|s| up to %.3g", row.scale.high, 0);
+    add_note(&row, "max |s| %.3g x median", row.scale.high / row.scale.median, 0);
+  if (row.scale.high > RISK_SCALE) add_note(&row, "|s| to %.3g", row.scale.high, 0);
   if (weak > 0) add_note(&row, "variance below epsilon: %zu ch.", 0, weak);
   return row;
 }
@@ -256,11 +255,11 @@ static void draw_row(FILE *file, const row *row, size_t index, const panel *scal
   }
   const double notes = shift->left + PANEL + 12;
   if (risky) {
-    put_text(file, notes, text, "fill=\"" RISK "\"", row->note, NOTE_LENGTH);
+    put_text(file, notes, text, "fill=\"" RISK "\"", row->note, sizeof row->note);
   } else if (row->zeros > 0) {
     char note[64];
     snprintf(note, sizeof note, "s = 0: %zu ch.", row->zeros);
-    put_text(file, notes, text, "fill=\"" FAINT "\"", note, NOTE_LENGTH);
+    put_text(file, notes, text, "fill=\"" FAINT "\"", note, sizeof note);
   }
   fputs("</g>\n", file);
 }
@@ -268,17 +267,16 @@ static void draw_row(FILE *file, const row *row, size_t index, const panel *scal
 static void draw_head(FILE *file, const char *title, size_t layers, size_t risky) {
   fputs("<text x=\"16\" y=\"26\" font-size=\"17\" font-weight=\"bold\" fill=\"" INK "\">BatchNormalization layers of ",
         file);
-  const char *slash = strrchr(title, '/');
-  put_escaped(file, slash && slash[1] ? slash + 1 : title, 80);
+  put_escaped(file, title, 80);
   fputs("</text>\n", file);
   fprintf(file,
           "<text x=\"16\" y=\"47\" fill=\"" FAINT "\">y = s x + t a channel; s = scale / sqrt(variance + epsilon), t = "
-          "bias - s mean. Line: min to max; box: quartiles; tick: median. %zu layer%s, <tspan fill=\"" RISK
-          "\" font-weight=\"bold\">%zu risky</tspan></text>\n",
-          layers, layers == 1 ? "" : "s", risky);
+          "bias - s mean. Line: min to max; box: quartiles; tick: median. %zu layer%s, <tspan fill=\"%s\" "
+          "font-weight=\"bold\">%zu risky</tspan></text>\n",
+          layers, layers == 1 ? "" : "s", risky > 0 ? RISK : FAINT, risky);
   fputs("<text x=\"16\" y=\"64\" fill=\"" FAINT
         "\">Risky: max |s| over 100 times its median, |s| over 1000, or a variance "
-        "below epsilon.</text>\n",
+        "below epsilon. What lies beyond an axis is drawn at its end.</text>\n",
         file);
 }
 

@@ -9,12 +9,12 @@
 typedef struct validate_args {
   cli_args base;
   const char *suite, *filter, *json;
-  double rtol, atol;
+  double rtol, atol, noise;
   int jobs, threads, timeout;
   bool folded, no_fold;
 } validate_args;
 
-static const validate_args defaults = {.rtol = 1e-3, .atol = 1e-7, .timeout = 300};
+static const validate_args defaults = {.rtol = 1e-3, .atol = 1e-7, .noise = 16, .timeout = 300};
 
 static const cli_option options[] = {
     {"suite", 0, "DIR", CLI_STRING, offsetof(validate_args, suite),
@@ -27,6 +27,8 @@ static const cli_option options[] = {
      "a test of the suite that takes longer fails (default 300; 0: none)", 0, 1000000},
     {"rtol", 0, "X", CLI_REAL, offsetof(validate_args, rtol), "relative tolerance (default 1e-3)", 0, 0},
     {"atol", 0, "X", CLI_REAL, offsetof(validate_args, atol), "absolute tolerance (default 1e-7)", 0, 0},
+    {"noise", 0, "K", CLI_REAL, offsetof(validate_args, noise),
+     "rounding noise allowed, in spacings of the type at the output's largest value (default 16; 0: none)", 0, 0},
     {"folded", 0, NULL, CLI_FLAG, offsetof(validate_args, folded), "check the model that 'pleat fold' would write", 0,
      0},
     {"no-fold", 0, NULL, CLI_FLAG, offsetof(validate_args, no_fold), "run the graph as it is, without folding", 0, 0},
@@ -241,7 +243,7 @@ static int validate_suite(const cli *cli, const validate_args *args, check_optio
 static int run(cli *cli, const void *arguments) {
   const validate_args *args = arguments;
   if (args->json && strcmp(args->json, "-") == 0) cli->text = stderr;
-  check_options check = {.tolerance = {.rtol = args->rtol, .atol = args->atol},
+  check_options check = {.tolerance = {.rtol = args->rtol, .atol = args->atol, .noise = args->noise},
                          .folded = args->folded,
                          .no_fold = args->no_fold,
                          .threads = args->threads};
@@ -260,7 +262,9 @@ const cli_verb cli_verb_validate = {
     .description =
         "Runs MODEL on recorded inputs and compares with the recorded outputs. TESTDIR has input_<i>.pb and\n"
         "output_<i>.pb, as in ONNX's own tests; without one, the test_data_set_* beside MODEL are taken.\n"
-        "A value passes when |actual - expected| <= atol + rtol * |expected|. A test is skipped only when the\n"
+        "A value passes when |actual - expected| <= atol + rtol * |expected|, or when the difference is within the\n"
+        "rounding noise of a floating-point output: K * 2^-23 * its largest value for float. A test is skipped only "
+        "when the\n"
         "model needs an operator or a type that is not supported. The last line is 'N passed, N failed, N\n"
         "skipped'; the exit code is 1 when any failed.\n",
     .examples = "  pleat validate model.onnx\n"

@@ -140,6 +140,28 @@ static bool has_results(const pleat_node *node, pleat_tensor *const *results) {
   return true;
 }
 
+/* Waking threads costs as much as some hundred thousand operations: small steps run on the calling thread alone. */
+static int threads_for(const builder *b, const pleat_node *node, const pleat_tensor *tensors) {
+  const double least = 400e3;
+  const size_t count = node->input_count + node->output_count;
+  double work = 0;
+  if (b->request->threads == 1) return 1;
+  for (size_t i = 0; i < count; i++) work += (double)tensors[i].count;
+  if (work >= least || node->def->macs == NULL) return work >= least ? b->request->threads : 1;
+  pleat_type *types = pleat_arena_array(b->scratch, count, sizeof *types);
+  for (size_t i = 0; types != NULL && i < count; i++) {
+    bool present = (i < node->input_count ? node->inputs[i] : node->outputs[i - node->input_count]) != NULL;
+    if (present) types[i] = pleat_type_of_tensor(&tensors[i]);
+  }
+  pleat_infer ctx = {.node = node,
+                     .version = node->version,
+                     .input_count = node->input_count,
+                     .output_count = node->output_count,
+                     .inputs = types,
+                     .outputs = types != NULL ? types + node->input_count : NULL};
+  return types == NULL || node->def->macs(&ctx) >= least ? b->request->threads : 1;
+}
+
 /* Final shapes and the data known ahead, as prepare wants to see them. */
 static pleat_status prepare_step(builder *b, pleat_step *step) {
   const pleat_node *node = step->node;
@@ -169,7 +191,7 @@ static pleat_status prepare_step(builder *b, pleat_step *step) {
                             .inputs = inputs,
                             .outputs = outputs,
                             .reference_only = b->request->oracle,
-                            .threads = b->request->threads,
+                            .threads = threads_for(b, node, tensors),
                             .arena = arena,
                             .error = b->error};
   const pleat_kernel *kernel = pleat_kernel_select(&step->call, declined, sizeof declined);

@@ -37,15 +37,26 @@ static const pleat_input_shape *find_given(const pleat_check_options *options, c
   return NULL;
 }
 
-static pleat_status check_given(const pleat_session *session, const pleat_check_options *options, pleat_error *error) {
-  for (size_t i = 0; i < options->shape_count; i++) {
-    bool found = false;
-    for (size_t k = 0; k < pleat_session_input_count(session); k++) {
-      found = found || strcmp(pleat_session_input(session, k)->name, options->shapes[i].name) == 0;
-    }
-    if (found) continue;
-    return pleat_fail_tensor(error, options->shapes[i].name, PLEAT_INVALID_ARGUMENT,
-                             "the model has no input of this name");
+/* A given shape must be one that the model declares. */
+static pleat_status check_given(const pleat_session *session, const pleat_input_shape *given, pleat_error *error) {
+  const pleat_value_info *info = NULL;
+  for (size_t k = 0; k < pleat_session_input_count(session); k++) {
+    const pleat_value_info *input = pleat_session_input(session, k);
+    if (strcmp(input->name, given->name) == 0) info = input;
+  }
+  if (info == NULL) {
+    return pleat_fail_tensor(error, given->name, PLEAT_INVALID_ARGUMENT, "the model has no input of this name");
+  }
+  if (info->rank < 0) return PLEAT_OK;
+  if (info->rank != given->rank) {
+    return pleat_fail_tensor(error, given->name, PLEAT_INVALID_ARGUMENT,
+                             "the shape given has rank %d, the model declares %d", given->rank, info->rank);
+  }
+  for (int d = 0; d < info->rank; d++) {
+    if (info->dims[d].value < 0 || info->dims[d].value == given->dims[d]) continue;
+    return pleat_fail_tensor(error, given->name, PLEAT_INVALID_ARGUMENT,
+                             "dimension %d of the shape given is %lld, the model declares %lld", d,
+                             (long long)given->dims[d], (long long)info->dims[d].value);
   }
   return PLEAT_OK;
 }
@@ -88,7 +99,7 @@ pleat_status pleat_check_shapes(pleat_arena *arena, const pleat_session *session
   *out_shapes = NULL;
   *out_open = false;
   if (shapes == NULL) return PLEAT_OOM(error);
-  PLEAT_TRY(check_given(session, options, error));
+  for (size_t i = 0; i < options->shape_count; i++) PLEAT_TRY(check_given(session, &options->shapes[i], error));
   for (size_t i = 0; i < count; i++) {
     const pleat_input_shape *given = find_given(options, pleat_session_input(session, i)->name);
     if (given != NULL) shapes[i] = *given;

@@ -61,8 +61,8 @@ def yolo_tiny(torch):
             for i, (a, b) in enumerate(zip(widths, widths[1:])):
                 stages += ([nn.MaxPool2d(2)] if i else []) + [block(a, b)]
             self.stem = nn.Sequential(*stages)
-            # A 3x3 pool where the original pads with zeros for a 2x2 one: ONNX Runtime fuses such a Pad into the pool as
-            # if it were -inf (microsoft/onnxruntime#24737), and its outputs would be no good to compare with.
+            # A 3x3 pool where the original pads with zeros for a 2x2 one: ONNX Runtime fuses such a Pad into the pool
+            # as if it were -inf (microsoft/onnxruntime#24737), and its outputs would be no good to compare with.
             self.deep = nn.Sequential(nn.MaxPool2d(2), block(256, 512), nn.MaxPool2d(3, 1, 1), block(512, 1024),
                                       block(1024, 256, 1))
             self.coarse = nn.Sequential(block(256, 512), nn.Conv2d(512, outputs, 1))

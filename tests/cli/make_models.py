@@ -58,6 +58,52 @@ def classifier():
                  [constant("w", weights)])
 
 
+def norm(x, y, name, **attributes):
+    """BatchNormalization with parameters of its own: name.s, name.b, name.m and name.v."""
+    return helper.make_node("BatchNormalization", [x] + [f"{name}.{part}" for part in "sbmv"], [y], name=name, **attributes)
+
+
+def norm_constants(name, scale, bias, mean, var, dtype=np.float32):
+    return [numpy_helper.from_array(np.asarray(values, dtype=dtype), f"{name}.{part}")
+            for part, values in zip("sbmv", (scale, bias, mean, var))]
+
+
+def norms():
+    """Layers for the picture: usual ones, risky ones, one of a training graph, and names that XML has to escape."""
+    names = ["calm", "spread", "large", "dead", 'odd <&"\'> \u03b1 \x01', "a/very/long/name/" + 4 * "of/a/layer/" + "end"]
+    scales = {"spread": [1, 1, 1000], "large": [2000, 3000, 2500], "dead": [0, 1, 1]}
+    nodes, constants = [], []
+    for i, name in enumerate(names):
+        nodes.append(norm(f"v{i}", f"v{i + 1}", name))
+        var = [1e-9, 1, 1] if name == "dead" else [1, 2, 4]
+        constants += norm_constants(name, scales.get(name, [1, -2, 0.5]), [0, 1, -20], [0.5, 0, 0], var)
+    last = f"v{len(names)}"
+    nodes.append(helper.make_node("BatchNormalization", [last] + [f"calm.{part}" for part in "sbmv"], ["y", "batch_mean", "batch_var"],
+                                  name="training", training_mode=1))
+    graph = helper.make_graph(nodes, "norms", [value("v0", ["n", 3, 4, 4])],
+                              [value("y", ["n", 3, 4, 4]), value("batch_mean", [3])], constants)
+    return helper.make_model(graph, producer_name="make_models.py", ir_version=8,
+                             opset_imports=[helper.make_opsetid("", 15)])
+
+
+def half():
+    """A float16 convolution that is exact as it is, but whose folded weights round: large ones that cancel out."""
+    weights = np.where(np.arange(512) % 2 == 0, 1, -(1 + 2.0 ** -10)).astype(np.float16).reshape(1, 512, 1, 1)
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"], name="conv"), norm("c", "y", "bn", epsilon=0.0)]
+    constants = [numpy_helper.from_array(weights, "w")]
+    constants += norm_constants("bn", [0.70001], [0], [0], [1], np.float16)
+    kind = TensorProto.FLOAT16
+    return model(nodes, [value("x", [1, 512, 2, 2], kind)], [value("y", [1, 1, 2, 2], kind)], constants)
+
+
+def unsupported_conv_bn():
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"], name="conv"), norm("c", "n", "bn"),
+             helper.make_node("Frobnicate", ["n"], ["y"], name="frob", domain="com.example")]
+    constants = [constant("w", np.ones((2, 1, 1)))]
+    constants += norm_constants("bn", [1, 2], [0, 0], [0, 0], [1, 1])
+    return model(nodes, [value("x", [1, 1, 4])], [value("y", [1, 2, 4])], constants, domains=["com.example"])
+
+
 def unsupported():
     nodes = [helper.make_node("Frobnicate", ["x"], ["y"], name="frob", domain="com.example")]
     return model(nodes, [value("x", [2])], [value("y", [2])], domains=["com.example"])
@@ -75,6 +121,9 @@ def main():
     write("models/conv_bn.onnx", conv_bn())
     write("models/classifier.onnx", classifier())
     write("models/unsupported.onnx", unsupported())
+    write("models/norms.onnx", norms())
+    write("models/half.onnx", half())
+    write("models/unsupported_conv_bn.onnx", unsupported_conv_bn())
     a, b = [[1, -2, 3]], [[1, 1, 1]]
     test_folder("suite/right", add(), [a, b], [[[2, 0, 4]]])
     test_folder("suite/wrong", add(), [a, b], [[[2, 0, 5]]])

@@ -19,6 +19,7 @@ TABLE = [
     ("runtime/plan/", [CORE, GRAPH, "ops/ops.h"], []),
     ("runtime/session/", [CORE, GRAPH, "runtime/plan/", "fold/fold.h"], ["pthread.h", "omp.h"]),
     ("runtime/validate/", [CORE], []),
+    ("runtime/validate/", [CORE], []),
     ("runtime/cli/", [], ["zip.h", "cjson/", "getopt.h"]),
     ("ops/", [CORE, GRAPH + "graph.h"], []),
     ("fold/", [CORE, GRAPH, "ops/"], []),

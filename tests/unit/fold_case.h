@@ -205,7 +205,7 @@ static inline void check_conv(conv_case given) {
   conv_case c = with_defaults(given);
   builder b = conv_bn(c);
   pleat_model *model = build_model(&b);
-  pleat_model *folded = assert_folds(model, "bn-into-conv", "bn", "conv", 1);
+  pleat_model *folded = assert_folds(model, "fold-into-producer", "bn", "conv", 1);
   const Onnx__NodeProto *conv = folded->message->graph->node[0];
   ck_assert_str_eq(conv->op_type, c.op);
   ck_assert_str_eq(conv->output[0], "y");

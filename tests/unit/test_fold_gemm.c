@@ -34,7 +34,7 @@ static builder gemm_bn(const gemm_case *c) {
 static void assert_gemm_parameters(const gemm_case *c, const pleat_model *original, const pleat_model *folded) {
   pleat_tensor *w = stored(original, "w"), *new_w = stored(folded, "w_folded");
   pleat_tensor *old = c->c_shape != NULL ? stored(original, "c0") : NULL;
-  pleat_tensor *new_c = stored(folded, old != NULL ? "c0_folded" : "w_folded_bias");
+  pleat_tensor *new_c = stored(folded, c->zero_beta ? "c0_bias" : old != NULL ? "c0_folded" : "w_folded_bias");
   char expected[64], found[64];
   snprintf(expected, sizeof expected, "%s[%s]", pleat_dtype_name(c->dtype), c->new_c);
   ck_assert_str_eq(pleat_tensor_text(new_c, found, sizeof found), expected);

@@ -9,6 +9,8 @@ static conv_case plain(void) {
 
 /* ---- options ---- */
 
+#define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
+
 static size_t norms_after(const pleat_model *model, const char *const *only, const char *const *skip) {
   pleat_fold_options options = PLEAT_FOLD_OPTIONS_INIT;
   pleat_fold_report *report = NULL;
@@ -23,13 +25,15 @@ static size_t norms_after(const pleat_model *model, const char *const *only, con
 START_TEST(only_and_skip) {
   builder b = conv_bn(plain());
   pleat_model *model = build_model(&b);
-  ck_assert_uint_eq(norms_after(model, (const char *const[]){"fold-into-producer", NULL}, NULL), 0);
-  ck_assert_uint_eq(norms_after(model, (const char *const[]){"fold-into-producer", "remove-dead", NULL}, NULL), 1);
-  ck_assert_uint_eq(norms_after(model, NULL, (const char *const[]){"fold-into-producer", NULL}), 1);
-  ck_assert_uint_eq(norms_after(model, NULL, (const char *const[]){"fold-into-producer", NULL}), 0);
-  ck_assert_uint_eq(
-      norms_after(model, (const char *const[]){"fold-into-producer", NULL}, (const char *const[]){"bn-into-conv", NULL}), 1);
-  ck_assert_uint_eq(norms_after(model, (const char *const[]){NULL}, NULL), 1);
+  ck_assert_uint_eq(norms_after(model, LIST("fold-into-producer"), NULL), 0);
+  ck_assert_uint_eq(norms_after(model, LIST("fold-into-consumer", "remove-dead"), NULL), 1);
+  ck_assert_uint_eq(norms_after(model, NULL, LIST("fold-into-producer")), 1);
+  ck_assert_uint_eq(norms_after(model, NULL, LIST("fold-into-consumer")), 0);
+  ck_assert_uint_eq(norms_after(model, LIST("fold-into-producer"), LIST("fold-into-producer")), 1);
+  ck_assert_uint_eq(norms_after(model, LIST("bn"), NULL), 0); /* nodes as well */
+  ck_assert_uint_eq(norms_after(model, LIST("conv"), NULL), 1);
+  ck_assert_uint_eq(norms_after(model, NULL, LIST("bn")), 1);
+  ck_assert_uint_eq(norms_after(model, LIST("bn", "fold-into-consumer"), NULL), 1);
   pleat_model_release(model);
 }
 END_TEST
@@ -45,7 +49,7 @@ START_TEST(unknown_pass) {
     options.only = i == 0 ? names : NULL;
     options.skip = i == 1 ? names : NULL;
     pleat_status status = pleat_model_fold(model, &options, &folded, &report, &error);
-    assert_error(&error, status, PLEAT_INVALID_ARGUMENT, NULL, "there is no pass 'no-such-pass'");
+    assert_error(&error, status, PLEAT_INVALID_ARGUMENT, NULL, "there is no pass and no node 'no-such-pass'");
     ck_assert_ptr_null(folded);
     ck_assert_ptr_null(report);
   }
@@ -121,7 +125,7 @@ START_TEST(the_rest_is_kept) {
   b.graph->doc_string = build_text(&b, "about the graph");
   b.graph->node[0]->doc_string = build_text(&b, "about the convolution");
   noise_init(&b, "k", c.dtype, "1,3,1,1", 0, 1);
-  model_node(&b, "Mul", "mul", "y,k", "m")->doc_string = build_text(&b, "about the product");
+  model_node(&b, "Max", "max", "y,k", "m")->doc_string = build_text(&b, "about the maximum");
   model_node(&b, "Relu", "relu", "m", "z");
   model_output(&b, "z", c.dtype, "1,3,3,3");
   model_value_info(&b, "c", c.dtype, "1,3,3,3");
@@ -437,7 +441,7 @@ START_TEST(labels_are_of_the_original_graph) {
   builder b = conv_bn(c);
   pleat_fold_report *report = NULL;
   b.graph->node[0]->name = b.graph->node[1]->name = build_text(&b, "");
-  model_node(&b, "Relu", "", "y", "r");
+  model_node(&b, "Sigmoid", "", "y", "r");
   bn_node(&b, b.graph, "", "r,scale,beta,mean,var", "z", c.opset);
   b.graph->output[0]->name = build_text(&b, "z");
   pleat_model *model = build_model(&b);

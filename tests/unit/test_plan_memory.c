@@ -383,6 +383,13 @@ static size_t run_random(pleat_session *session, pleat_tensor **outputs) {
   return pleat_session_output_count(session);
 }
 
+/* A folded session rounds elsewhere; without folding every bit is the same. */
+static bool is_close(const pleat_tensor *found, const pleat_tensor *expected) {
+  pleat_comparison result;
+  pleat_compare(found, expected, (pleat_tolerance){.rtol = 1e-4, .atol = 1e-5, .noise = 16}, &result);
+  return result.match;
+}
+
 static void check_random(uint32_t seed) {
   char text[512];
   const char *taps[65] = {NULL};
@@ -404,9 +411,10 @@ static void check_random(uint32_t seed) {
         size_t at = 0;
         while (at < all_count && strcmp(pleat_session_output(sessions[0], at)->name, name) != 0) at++;
         ck_assert_uint_lt(at, all_count);
-        if (!pleat_same_shape(all[at], some[i]) || memcmp(all[at]->data, some[i]->data, pleat_bytes(some[i])) != 0) {
-          ck_abort_msg("graph %u: '%s' differs", seed, name);
-        }
+        bool same =
+            pleat_same_shape(all[at], some[i]) &&
+            (k == 1 ? is_close(some[i], all[at]) : memcmp(all[at]->data, some[i]->data, pleat_bytes(some[i])) == 0);
+        if (!same) ck_abort_msg("graph %u: '%s' differs", seed, name);
         pleat_tensor_release(some[i]);
       }
     }
