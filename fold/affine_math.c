@@ -88,12 +88,13 @@ bool pleat_affine_is_candidate(const pleat_node *node) {
 
 /* The one axis of `data` along which `constant` varies, given that it broadcasts to data's shape without enlarging it.
  */
-static bool constant_axis(const pleat_shape *data, const pleat_tensor *constant, int *out_axis) {
+static bool constant_axis(const pleat_shape *data, const pleat_tensor *constant, int64_t offset, int *out_axis) {
   *out_axis = PLEAT_UNIFORM;
   if (data->rank < 0) return constant->count == 1 && constant->rank == 0;
-  if (constant->rank > data->rank) return false;
+  if (offset < 0) offset = data->rank - constant->rank;
+  if (constant->rank > data->rank || offset > data->rank - constant->rank) return false;
   for (int i = 0; i < constant->rank; i++) {
-    int axis = data->rank - constant->rank + i;
+    int axis = (int)offset + i;
     if (constant->dims[i] == 1) continue;
     if (data->dims[axis].value != constant->dims[i] || *out_axis != PLEAT_UNIFORM) return false;
     *out_axis = axis;
@@ -143,10 +144,10 @@ static pleat_status read_arithmetic(pleat_push *push, pleat_node *node, arithmet
   if (constant == NULL)
     return pleat_push_refuse(push, "both operands of '%s' are computed while running", node->op_type);
   if (kind == DIV && *out_input == 1) return pleat_push_refuse(push, "a constant divided by a value is no affine map");
-  if (pleat_node_since(node) < 7 && pleat_attr_present(node, "axis")) {
-    return pleat_push_refuse(push, "'%s' broadcasts along an 'axis' (opset below 7)", node->op_type);
-  }
-  if (!constant_axis(&node->inputs[*out_input]->shape, constant, &axis)) {
+  /* Before opset 7 the second operand was broadcast to the first, from `axis` on. */
+  const bool old = pleat_node_since(node) < 7 && pleat_attr_int(node, "broadcast") != 0;
+  const int64_t offset = old && pleat_attr_present(node, "axis") ? pleat_attr_int(node, "axis") : -1;
+  if ((old && *out_input == 1) || !constant_axis(&node->inputs[*out_input]->shape, constant, offset, &axis)) {
     return pleat_push_refuse(push, "the constant of '%s' is not one number a channel", node->op_type);
   }
   PLEAT_TRY(pleat_affine_make(push->ctx, axis, constant->count, out_affine));
@@ -224,6 +225,27 @@ pleat_status pleat_affine_constant(pleat_push *push, const pleat_node *node, int
   }
   for (int i = 0; i < rank; i++) dims[i] = i == 0 ? (int64_t)channels : 1;
   return pleat_affine_round(push->ctx, result->dtype, rank, dims, values, "shift", out_tensor, push->reason);
+}
+
+/* Before opset 7: a contiguous part of the other operand's shape, and where it begins. */
+static bool set_old_broadcast(pleat_node *node, int rank, pleat_tensor *tensor) {
+  const pleat_attr broadcast = {.name = "broadcast", .type = PLEAT_ATTR_INT, .i = 1};
+  const pleat_attr axis = {.name = "axis", .type = PLEAT_ATTR_INT, .i = rank - tensor->rank};
+  const int before = tensor->rank;
+  while (tensor->rank > 0 && tensor->dims[tensor->rank - 1] == 1) tensor->rank--;
+  bool needs_axis = tensor->rank > 0 && tensor->rank < before;
+  return pleat_node_set_attr(node, broadcast) && (!needs_axis || pleat_node_set_attr(node, axis));
+}
+
+pleat_status pleat_push_set_operand(pleat_push *push, pleat_node *node, const char *name, int rank,
+                                    pleat_tensor *tensor) {
+  pleat_value *value = NULL;
+  if (pleat_graph_opset(node->graph->root, "") < 7 && !set_old_broadcast(node, rank, tensor)) {
+    pleat_tensor_release(tensor);
+    return PLEAT_OOM(push->ctx->error);
+  }
+  PLEAT_TRY(pleat_graph_add_constant(node->graph, name, tensor, &value, push->ctx->error));
+  return pleat_node_set_input(node, 1, value) ? PLEAT_OK : PLEAT_OOM(push->ctx->error);
 }
 
 pleat_status pleat_affine_replace_by(pleat_push *push, pleat_node *node, const char *op_type, pleat_value *value,

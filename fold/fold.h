@@ -50,6 +50,9 @@ pleat_status pleat_fold_each_graph(pleat_pass_context *ctx, pleat_graph *graph,
  * (last) reason. */
 void pleat_report_folded(pleat_pass_context *ctx, const pleat_pass *pass, const pleat_node *node,
                          const pleat_node *target);
+/* The same, with a remark. */
+void pleat_report_folded_with(pleat_pass_context *ctx, const pleat_pass *pass, const pleat_node *node,
+                              const pleat_node *target, const char *format, ...) PLEAT_PRINTF(5, 6);
 void pleat_report_removed(pleat_pass_context *ctx, const pleat_pass *pass, const pleat_node *node, const char *format,
                           ...) PLEAT_PRINTF(4, 5);
 void pleat_report_kept(pleat_pass_context *ctx, const pleat_pass *pass, const pleat_node *node, const char *format, ...)

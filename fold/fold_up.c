@@ -12,7 +12,7 @@ static pleat_status hand_over(pleat_push *push, pleat_node *node) {
   pleat_value *result = node->outputs[0], *input = push->replacement;
   pleat_node *producer = input->producer;
   size_t index = input->producer_index;
-  pleat_report_renamed(push->ctx, input->name, result->name);
+  if (push->copied == NULL || producer != push->target) pleat_report_renamed(push->ctx, input->name, result->name);
   if (!pleat_node_set_output(node, 0, NULL)) return PLEAT_OOM(push->ctx->error);
   pleat_node_remove(node);
   bool good = pleat_node_set_output(producer, index, NULL) && pleat_node_set_output(producer, index, result);
@@ -21,10 +21,12 @@ static pleat_status hand_over(pleat_push *push, pleat_node *node) {
 
 /* Asks, then does: push->reason stays empty when the map is where it belongs. */
 static pleat_status push_and_commit(pleat_push *push, pleat_node *node, size_t input, const pleat_affine *affine) {
-  *push = (pleat_push){.ctx = push->ctx};
+  const bool may_copy = pleat_node_is(node, "BatchNormalization");
+  *push = (pleat_push){.ctx = push->ctx, .may_copy = may_copy};
   PLEAT_TRY(pleat_push_up(push, node->inputs[input], node, *affine));
   if (push->reason[0] != '\0') return PLEAT_OK;
-  *push = (pleat_push){.ctx = push->ctx, .commit = true};
+  if (push->target == NULL) return pleat_push_refuse(push, "only constants lie before it");
+  *push = (pleat_push){.ctx = push->ctx, .commit = true, .may_copy = may_copy};
   PLEAT_TRY(pleat_push_up(push, node->inputs[input], node, *affine));
   if (push->reason[0] == '\0') return PLEAT_OK;
   return pleat_fail(push->ctx->error, PLEAT_INTERNAL, "a fold that was possible failed: %s", push->reason);
@@ -47,11 +49,20 @@ static pleat_status fold_scale_only(pleat_push *push, pleat_node *node, size_t i
       memcpy(push->reason, reason, sizeof reason); /* why the whole map could not go says more */
       return status;
     }
-    const pleat_node *target = push->target;
     PLEAT_TRY(pleat_affine_replace_by(push, node, "Add", push->replacement, shift));
-    push->target = target;
   }
   return PLEAT_OK;
+}
+
+static void report_folded(const pleat_push *push, const pleat_node *node) {
+  char label[128];
+  if (push->copied == NULL) {
+    pleat_report_folded(push->ctx, push->ctx->pass, node, push->target);
+    return;
+  }
+  pleat_report_folded_with(push->ctx, push->ctx->pass, node, push->target,
+                           "into a copy of '%s', whose own result is still read",
+                           pleat_node_label(push->copied, label, sizeof label));
 }
 
 static pleat_status fold_node(pleat_push *push, pleat_node *node, bool *changed) {
@@ -62,14 +73,14 @@ static pleat_status fold_node(pleat_push *push, pleat_node *node, bool *changed)
   if (push->reason[0] == '\0') {
     PLEAT_TRY(push_and_commit(push, node, input, &affine));
     if (push->reason[0] == '\0') {
-      pleat_report_folded(push->ctx, push->ctx->pass, node, push->target);
+      report_folded(push, node);
       *changed = true;
       return hand_over(push, node);
     }
     if (is_norm) PLEAT_TRY(fold_scale_only(push, node, input, &affine));
   }
   if (push->reason[0] == '\0') {
-    pleat_report_folded(push->ctx, push->ctx->pass, node, push->target);
+    report_folded(push, node);
     *changed = true;
   } else if (is_norm) {
     pleat_report_kept(push->ctx, push->ctx->pass, node, "%s", push->reason);

@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIMIT_DEPTH = 64 }; /* nodes between a map and what absorbs it */
+enum {
+  LIMIT_DEPTH = 64,        /* nodes between a map and what absorbs it */
+  OPERAND_LIMIT = 64 << 20 /* bytes of a constant operand that has to be computed first */
+};
 
 static bool is_possible(const pleat_push *push) {
   return push->reason[0] == '\0';
@@ -29,9 +32,8 @@ static pleat_status rename_value(pleat_push *push, pleat_value *value, pleat_val
   return PLEAT_OK;
 }
 
-/* Only `reader` reads the value, something computes it here, and it is no output. */
-static pleat_status check_private(pleat_push *push, const pleat_value *value, const pleat_node *reader) {
-  char label[256];
+/* Something computes the value in the reader's own graph. */
+static pleat_status check_computed(pleat_push *push, const pleat_value *value, const pleat_node *reader) {
   if (value->producer == NULL) {
     return pleat_push_refuse(push, "nothing computes its input '%s': there is no node before it to fold into",
                              value->name);
@@ -39,15 +41,98 @@ static pleat_status check_private(pleat_push *push, const pleat_value *value, co
   if (value->producer->graph != reader->graph) {
     return pleat_push_refuse(push, "its input '%s' comes from outside of this subgraph", value->name);
   }
-  if (value->is_output) {
-    return pleat_push_refuse(push, "its input '%s' is an output of the graph and must keep its value", value->name);
+  return PLEAT_OK;
+}
+
+static bool is_shared(const pleat_value *value) {
+  return value->is_output || value->use_count > 1;
+}
+
+/* The nodes that a fold into a copy of may save more than it costs; the user decides. */
+static bool is_worth_copying(const pleat_push *push, const pleat_node *node) {
+  static const char *const kinds[] = {"Conv", "ConvTranspose", "Gemm", "MatMul"};
+  for (size_t i = 0; push->may_copy && i < sizeof kinds / sizeof kinds[0]; i++) {
+    if (pleat_node_is(node, kinds[i])) return true;
   }
-  if (value->use_count > 1) {
+  return false;
+}
+
+/* What the user can do about a producer that others read as well. */
+static void advise_copy(pleat_push *push, const pleat_node *producer) {
+  char label[128];
+  const size_t used = strlen(push->reason);
+  const uint64_t macs = pleat_node_macs(producer);
+  if (!is_worth_copying(push, producer)) return;
+  pleat_node_label(producer, label, sizeof label);
+  if (push->copied != NULL) {
+    snprintf(push->reason + used, sizeof push->reason - used, "; only one node is copied for a fold");
+  } else if (macs == UINT64_MAX || macs == 0) {
+    snprintf(push->reason + used, sizeof push->reason - used, "; --duplicate folds it into a copy of '%s'", label);
+  } else {
+    snprintf(push->reason + used, sizeof push->reason - used,
+             "; --duplicate folds it into a copy of '%s', for %llu more multiply-adds a run", label,
+             (unsigned long long)macs);
+  }
+}
+
+static pleat_status refuse_shared(pleat_push *push, const pleat_value *value, const pleat_node *reader) {
+  char label[128];
+  if (value->is_output) {
+    pleat_push_refuse(push, "its input '%s' is an output of the graph and must keep its value", value->name);
+  } else {
     size_t other = 0;
     while (other + 1 < value->use_count && value->uses[other].node == reader) other++;
-    return pleat_push_refuse(push, "its input '%s' is also read by '%s'", value->name,
-                             pleat_node_label(value->uses[other].node, label, sizeof label));
+    pleat_push_refuse(push, "its input '%s' is also read by '%s'", value->name,
+                      pleat_node_label(value->uses[other].node, label, sizeof label));
   }
+  advise_copy(push, value->producer);
+  return PLEAT_OK;
+}
+
+/* A node like `node`, with a first output of its own that `reader` reads in the place of the other. */
+static pleat_status copy_for(pleat_push *push, pleat_node *node, const pleat_node *reader, pleat_node **out_copy) {
+  char name[PLEAT_NAME_SIZE], label[256];
+  pleat_value *result = node->outputs[0];
+  pleat_push_name(name, pleat_node_label(node, label, sizeof label), "_copy");
+  pleat_node *copy = pleat_graph_add_node(node->graph, node, node->op_type, node->domain, name);
+  pleat_push_name(name, result->name, "_copy");
+  pleat_value *value = pleat_graph_add_value(node->graph, name, result->dtype, &result->shape);
+  bool good = copy != NULL && value != NULL && pleat_node_set_output(copy, 0, value);
+  for (size_t i = 0; good && i < node->input_count; i++) {
+    if (node->inputs[i] != NULL) good = pleat_node_set_input(copy, i, node->inputs[i]);
+  }
+  for (size_t i = 0; good && i < node->attr_count; i++) {
+    pleat_attr attr = node->attrs[i];
+    attr.src = NULL;
+    good = pleat_node_set_attr(copy, attr);
+  }
+  for (size_t i = result->use_count; good && i-- > 0;) {
+    const pleat_use use = result->uses[i];
+    if (use.node == reader) good = pleat_node_set_input(use.node, use.index, value);
+  }
+  *out_copy = copy;
+  return good ? PLEAT_OK : PLEAT_OOM(push->ctx->error);
+}
+
+/* The producer of `value` takes the map, or, where others read it as well, a copy of it does. */
+static pleat_status up_into(pleat_push *push, const pleat_absorber *absorber, pleat_value *value,
+                            const pleat_node *reader, const pleat_affine *affine) {
+  pleat_node *node = value->producer, *copy = NULL;
+  if (!is_shared(value)) {
+    PLEAT_TRY(absorber->up(push, node, affine));
+    if (!is_possible(push)) return PLEAT_OK;
+    push->target = node;
+    return push->commit ? rename_value(push, value, &push->replacement) : PLEAT_OK;
+  }
+  if (!push->ctx->options->duplicate || push->copied != NULL || !is_worth_copying(push, node)) {
+    return refuse_shared(push, value, reader);
+  }
+  if (push->commit) PLEAT_TRY(copy_for(push, node, reader, &copy));
+  PLEAT_TRY(absorber->up(push, push->commit ? copy : node, affine));
+  if (!is_possible(push)) return PLEAT_OK;
+  push->target = push->commit ? copy : node;
+  push->copied = node;
+  push->replacement = push->commit ? copy->outputs[0] : NULL;
   return PLEAT_OK;
 }
 
@@ -78,6 +163,42 @@ static pleat_status up_through_affine(pleat_push *push, pleat_node *node, const 
   return PLEAT_OK;
 }
 
+/* An operand that is constant takes the map itself. */
+static pleat_status up_into_constant(pleat_push *push, pleat_node *reader, size_t index, const pleat_tensor *constant,
+                                     const pleat_affine *affine) {
+  pleat_tensor *tensor = NULL;
+  const bool is_uniform = affine->axis == PLEAT_UNIFORM;
+  if (!pleat_dtype_is_float(constant->dtype) ||
+      (!is_uniform && (affine->axis >= constant->rank || constant->dims[affine->axis] != (int64_t)affine->channels))) {
+    return pleat_push_refuse(push, "a constant operand of '%s' does not have the map's channels", reader->op_type);
+  }
+  size_t inner = 1;
+  for (int i = affine->axis + 1; !is_uniform && i < constant->rank; i++) inner *= (size_t)constant->dims[i];
+  double *values = malloc((constant->count + 1) * sizeof *values);
+  if (values == NULL) return PLEAT_OOM(push->ctx->error);
+  pleat_convert(constant->dtype, constant->data, PLEAT_DOUBLE, values, constant->count, NULL);
+  for (size_t i = 0; i < constant->count; i++) {
+    size_t c = is_uniform ? 0 : i / inner % affine->channels;
+    values[i] = pleat_affine_scale_at(affine, c) * values[i] + pleat_affine_shift_at(affine, c);
+  }
+  pleat_status status = pleat_affine_round(push->ctx, constant->dtype, constant->rank, constant->dims, values,
+                                           "operand", &tensor, push->reason);
+  free(values);
+  if (tensor == NULL || !push->commit) {
+    pleat_tensor_release(tensor);
+    return status;
+  }
+  return pleat_push_set_weight(push, reader, index, "_folded", tensor);
+}
+
+static pleat_status up_through_input(pleat_push *push, pleat_node *node, size_t index, const pleat_affine *affine) {
+  const pleat_tensor *constant = NULL;
+  pleat_value *input = node->inputs[index];
+  if (data_inputs(node) > 1) PLEAT_TRY(pleat_value_compute(input, OPERAND_LIMIT, &constant, push->ctx->error));
+  return constant != NULL ? up_into_constant(push, node, index, constant, affine)
+                          : pleat_push_up(push, input, node, *affine);
+}
+
 static pleat_status up_through_transparent(pleat_push *push, pleat_value *value, const pleat_affine *affine) {
   pleat_node *node = value->producer;
   for (size_t i = 0; i < data_inputs(node); i++) {
@@ -86,7 +207,7 @@ static pleat_status up_through_transparent(pleat_push *push, pleat_value *value,
     PLEAT_TRY(pleat_affine_through(push, node, i, value->producer_index, false, affine, &above));
     if (!is_possible(push)) return PLEAT_OK;
     if (!pleat_affine_has_scale(&above) && !pleat_affine_has_shift(&above)) continue;
-    PLEAT_TRY(pleat_push_up(push, node->inputs[i], node, above));
+    PLEAT_TRY(up_through_input(push, node, i, &above));
     if (!is_possible(push)) return PLEAT_OK;
   }
   return push->commit ? rename_value(push, value, &push->replacement) : PLEAT_OK;
@@ -94,17 +215,15 @@ static pleat_status up_through_transparent(pleat_push *push, pleat_value *value,
 
 pleat_status pleat_push_up(pleat_push *push, pleat_value *value, const pleat_node *reader, pleat_affine affine) {
   pleat_status status = PLEAT_OK;
-  PLEAT_TRY(check_private(push, value, reader));
+  PLEAT_TRY(check_computed(push, value, reader));
   if (!is_possible(push)) return PLEAT_OK;
   if (++push->depth > LIMIT_DEPTH) return pleat_push_refuse(push, "too many nodes lie between");
   pleat_node *node = value->producer;
   const pleat_absorber *absorber = pleat_absorber_find(node);
   if (absorber != NULL && absorber->up != NULL && value->producer_index == 0) {
-    status = absorber->up(push, node, &affine);
-    if (status == PLEAT_OK && is_possible(push)) {
-      push->target = node;
-      if (push->commit) status = rename_value(push, value, &push->replacement);
-    }
+    status = up_into(push, absorber, value, reader, &affine);
+  } else if (is_shared(value)) {
+    status = refuse_shared(push, value, reader);
   } else if (pleat_affine_is_candidate(node)) {
     pleat_affine inner;
     size_t input;

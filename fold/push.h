@@ -12,7 +12,9 @@ typedef struct pleat_push {
   pleat_pass_context *ctx;
   bool commit;
   int depth;
+  bool may_copy;                  /* a node that others read as well may be copied, if the user asked for that */
   const pleat_node *target;       /* the node that absorbs (the last one, where there are several) */
+  const pleat_node *copied;       /* the node that `target` is a copy of; NULL: none was copied */
   pleat_value *replacement;       /* push_up, committed: what stands for the value now */
   char reason[PLEAT_REASON_SIZE]; /* "" : it can be, or was, absorbed */
 } pleat_push;
@@ -67,6 +69,11 @@ static inline double pleat_affine_shift_at(const pleat_affine *a, size_t c) {
 pleat_status pleat_affine_read(pleat_push *push, pleat_node *node, pleat_affine *out_affine, size_t *out_input);
 /* Whether the operator's kind may be one. */
 bool pleat_affine_is_candidate(const pleat_node *node);
+
+/* Gives a node that was made here its second operand, a constant shaped to broadcast from the right ([C, 1, 1]); as of
+ * opset 6 and below that takes attributes and a shape without trailing ones. Takes `tensor` over. */
+pleat_status pleat_push_set_operand(pleat_push *push, pleat_node *node, const char *name, int rank,
+                                    pleat_tensor *tensor);
 
 /* Says in push->reason, printf-like, why not. Always returns PLEAT_OK. */
 pleat_status pleat_push_refuse(pleat_push *push, const char *format, ...) PLEAT_PRINTF(2, 3);

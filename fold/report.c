@@ -134,6 +134,16 @@ void pleat_report_folded(pleat_pass_context *ctx, const pleat_pass *pass, const 
   say(ctx, pass, node, PLEAT_FOLD_FOLDED, target, NULL);
 }
 
+void pleat_report_folded_with(pleat_pass_context *ctx, const pleat_pass *pass, const pleat_node *node,
+                              const pleat_node *target, const char *format, ...) {
+  char text[512];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  say(ctx, pass, node, PLEAT_FOLD_FOLDED, target, text);
+}
+
 static void say_formatted(pleat_pass_context *ctx, const pleat_pass *pass, const pleat_node *node,
                           pleat_fold_action action, const char *format, va_list args) {
   char text[512];

@@ -68,31 +68,86 @@ static const pleat_tensor *primary(const pleat_call *call) {
   return call->output_count > 0 ? call->outputs[0] : NULL;
 }
 
-const pleat_kernel *pleat_kernel_select(const pleat_call *call, char *declined, size_t declined_size) {
+/* Why a kernel cannot take the call, or NULL. */
+static const char *refusal(const pleat_kernel *kernel, const pleat_call *call, char *buffer, size_t size) {
   const pleat_tensor *first = primary(call);
-  char why[512] = "";
-  size_t used = 0;
-  if (declined_size > 0) declined[0] = '\0';
-  for (const pleat_kernel *const *kernel = call->node->def->kernels; *kernel != NULL; kernel++) {
-    if (call->reference_only && kernel[1] != NULL) continue;
-    const char *reason = NULL;
-    char text[64];
-    if (first != NULL && first->kind == PLEAT_KIND_TENSOR && (*kernel)->types != 0 &&
-        ((*kernel)->types & PLEAT_M(first->dtype)) == 0) {
-      snprintf(text, sizeof text, "not for %s", pleat_dtype_name(first->dtype));
-      reason = text;
-    } else if ((*kernel)->supports != NULL) {
-      reason = (*kernel)->supports(call);
-    }
-    if (reason == NULL) {
-      if (declined != NULL) snprintf(declined, declined_size, "%s", why);
-      return *kernel;
-    }
-    int wrote = snprintf(why + used, sizeof why - used, "%s%s: %s", used > 0 ? "; " : "", (*kernel)->name, reason);
-    if (wrote > 0) used = used + (size_t)wrote < sizeof why ? used + (size_t)wrote : sizeof why - 1;
+  if (first != NULL && first->kind == PLEAT_KIND_TENSOR && kernel->types != 0 &&
+      (kernel->types & PLEAT_M(first->dtype)) == 0) {
+    snprintf(buffer, size, "not for %s", pleat_dtype_name(first->dtype));
+    return buffer;
   }
-  pleat_fail(call->error, PLEAT_UNSUPPORTED, "no kernel of %s takes this (%s)", call->node->op_type, why);
-  return NULL;
+  return kernel->supports != NULL ? kernel->supports(call) : NULL;
+}
+
+/* Why kernels declined: "name: reason; ...", cut to what fits. */
+typedef struct reasons {
+  char text[512];
+  size_t used;
+} reasons;
+
+static void add_reason(reasons *why, const char *name, const char *reason) {
+  size_t space = sizeof why->text - why->used;
+  int wrote = snprintf(why->text + why->used, space, "%s%s: %s", why->used > 0 ? "; " : "", name, reason);
+  if (wrote > 0) why->used += (size_t)wrote < space ? (size_t)wrote : space - 1;
+}
+
+/* The first kernel from `*kernel` on that takes the call; the list's end when there is none. */
+static const pleat_kernel *const *next_kernel(const pleat_kernel *const *kernel, const pleat_call *call, reasons *why) {
+  char text[64];
+  for (; *kernel != NULL; kernel++) {
+    if (call->reference_only && kernel[1] != NULL) continue;
+    const char *reason = refusal(*kernel, call, text, sizeof text);
+    if (reason == NULL) break;
+    add_reason(why, (*kernel)->name, reason);
+  }
+  return kernel;
+}
+
+static pleat_status fail_none(const pleat_call *call, const reasons *why) {
+  return pleat_fail(call->error, PLEAT_UNSUPPORTED, "no kernel of %s takes this (%s)", call->node->op_type, why->text);
+}
+
+const pleat_kernel *pleat_kernel_select(const pleat_call *call, char *declined, size_t declined_size) {
+  reasons why = {.used = 0};
+  const pleat_kernel *const *kernel = next_kernel(call->node->def->kernels, call, &why);
+  if (declined_size > 0) snprintf(declined, declined_size, "%s", *kernel != NULL ? why.text : "");
+  if (*kernel == NULL) fail_none(call, &why);
+  return *kernel;
+}
+
+/* What a prepare that declined may have changed. */
+static void reset_layouts(pleat_call *call) {
+  for (size_t i = 0; call->wanted != NULL && i < call->input_count; i++) {
+    call->wanted[i] = call->inputs[i] != NULL ? call->inputs[i]->layout : NULL;
+  }
+  for (size_t i = 0; i < call->output_count; i++) {
+    if (call->outputs[i] != NULL) call->outputs[i]->layout = NULL;
+  }
+}
+
+pleat_status pleat_kernel_take(pleat_call *call, char *declined, size_t declined_size,
+                               const pleat_kernel **out_kernel) {
+  pleat_error *const report = call->error;
+  pleat_error reason = PLEAT_ERROR_INIT;
+  reasons why = {.used = 0};
+  *out_kernel = NULL;
+  const pleat_kernel *const *kernel = next_kernel(call->node->def->kernels, call, &why);
+  while (*kernel != NULL) {
+    const bool is_last = kernel[1] == NULL;
+    reset_layouts(call);
+    call->error = is_last ? report : &reason;
+    pleat_status status = pleat_kernel_prepare(*kernel, call);
+    call->error = report;
+    if (status == PLEAT_OK) break;
+    if (is_last) return status;
+    if (status != PLEAT_UNSUPPORTED) return pleat_fail(report, status, "%s", reason.message);
+    add_reason(&why, (*kernel)->name, reason.message);
+    kernel = next_kernel(kernel + 1, call, &why);
+  }
+  if (*kernel == NULL) return fail_none(call, &why);
+  if (declined_size > 0) snprintf(declined, declined_size, "%s", why.text);
+  *out_kernel = *kernel;
+  return PLEAT_OK;
 }
 
 void *pleat_call_state(pleat_call *call, size_t size) {
@@ -132,6 +187,7 @@ static pleat_status prepare_widened(const pleat_kernel *kernel, pleat_call *call
   pleat_call inner = *call;
   inner.inputs = inputs;
   inner.outputs = outputs;
+  inner.wanted = NULL; /* the copies are dense */
   if (kernel->prepare != NULL) PLEAT_TRY(kernel->prepare(&inner));
   *wrap = (widened){.state = inner.state, .workspace_size = inner.workspace_size, .inputs = shadows};
   call->state = wrap;
@@ -206,4 +262,27 @@ void pleat_kernel_release(const pleat_kernel *kernel, pleat_call *call) {
     kernel->release(call->widened ? ((widened *)call->state)->state : call->state);
   }
   call->state = NULL;
+}
+
+/* The call as a widened kernel's open, run and close know it: with its own state. */
+static pleat_call unwrapped(const pleat_call *call) {
+  pleat_call inner = *call;
+  if (call->widened) inner.state = ((const widened *)call->state)->state;
+  return inner;
+}
+
+pleat_status pleat_kernel_open(const pleat_kernel *kernel, pleat_call *call) {
+  call->instance = NULL;
+  if (kernel->open == NULL) return PLEAT_OK;
+  pleat_call inner = unwrapped(call);
+  PLEAT_TRY(kernel->open(&inner));
+  call->instance = inner.instance;
+  return PLEAT_OK;
+}
+
+void pleat_kernel_close(const pleat_kernel *kernel, pleat_call *call) {
+  if (kernel->close == NULL || call->instance == NULL) return;
+  pleat_call inner = unwrapped(call);
+  kernel->close(&inner);
+  call->instance = NULL;
 }

@@ -86,8 +86,14 @@ typedef struct pleat_call {
   void *state;                       /* what prepare made; from pleat_call_state() */
   size_t workspace_size;             /* bytes of scratch memory that run wants */
   void *workspace;                   /* aligned to 64 bytes; content undefined */
+  void *instance;                    /* what `open` made for this one call site: never shared between threads */
   bool widened;                      /* set by pleat_kernel_prepare: state and workspace are wrapped for half types */
   bool reference_only;               /* pleat_kernel_select takes the last kernel, or none: the oracle */
+  bool exact;                        /* no algorithm that trades accuracy for speed (Winograd) */
+  /* prepare of a kernel with PLEAT_KERNEL_LAYOUTS: the layout in which run will find each input, at first as its
+   * producer leaves it (inputs[i]->layout); prepare may ask for another. NULL where there is nobody to convert: all
+   * tensors are dense, and have to stay so. */
+  const pleat_layout **wanted;
   int threads;        /* how many threads run may use: `#pragma omp parallel for num_threads(call->threads)` */
   pleat_arena *arena; /* prepare: lives as long as the state. run: lives until the outputs were handed out (strings,
                          list items) */
@@ -101,6 +107,9 @@ enum {
   /* Output 0 is input 0's memory with another shape (Reshape, Identity...): no run, no copy. `run` is still given, for
    * the places where memory cannot be shared. */
   PLEAT_KERNEL_VIEW = 1u << 1,
+  /* Understands physical layouts (ops/layout.h): prepare may change call->wanted[] and the outputs' `layout`. All other
+   * kernels only ever see dense tensors. */
+  PLEAT_KERNEL_LAYOUTS = 1u << 2,
 };
 
 typedef struct pleat_kernel {
@@ -110,9 +119,13 @@ typedef struct pleat_kernel {
   uint32_t inplace; /* bit i: input i may be the same memory as output 0, when shape and type are the same */
   /* NULL when it takes this call (final shapes and types, constants' data), else why not. A NULL function takes all. */
   const char *(*supports)(const pleat_call *call);
-  pleat_status (*prepare)(pleat_call *call); /* may be NULL */
+  /* May be NULL. UNSUPPORTED, with the reason in call->error, declines after all: the next kernel is tried. */
+  pleat_status (*prepare)(pleat_call *call);
   pleat_status (*run)(const pleat_call *call);
   void (*release)(void *state); /* frees what prepare got outside of the arena; may be NULL */
+  /* Makes and frees call->instance: what a run changes, for as long as a workspace lives. May be NULL, both. */
+  pleat_status (*open)(pleat_call *call);
+  void (*close)(pleat_call *call);
 } pleat_kernel;
 
 /* prepare: zeroed state that lives as long as the plan, in call->state; NULL when out of memory. */
@@ -159,5 +172,10 @@ const pleat_kernel *pleat_kernel_select(const pleat_call *call, char *declined, 
 pleat_status pleat_kernel_prepare(const pleat_kernel *kernel, pleat_call *call);
 pleat_status pleat_kernel_run(const pleat_kernel *kernel, const pleat_call *call);
 void pleat_kernel_release(const pleat_kernel *kernel, pleat_call *call);
+/* Selects and prepares: the first kernel that takes the call in `supports` and in `prepare`. */
+pleat_status pleat_kernel_take(pleat_call *call, char *declined, size_t declined_size, const pleat_kernel **out_kernel);
+/* Before the first run and after the last one of a call whose tensors, state and workspace are in place. */
+pleat_status pleat_kernel_open(const pleat_kernel *kernel, pleat_call *call);
+void pleat_kernel_close(const pleat_kernel *kernel, pleat_call *call);
 
 #endif

@@ -12,7 +12,10 @@
 
 #include "core/tensor.h"
 
-enum { BLOCK = 512 };
+enum {
+  BLOCK = 512,
+  HALF_NOISE = 8 /* see compare.h */
+};
 
 typedef struct comparer {
   pleat_comparison *out;
@@ -78,9 +81,11 @@ static double noise_floor(const pleat_tensor *expected, double noise) {
     break;
   case PLEAT_FLOAT16:
     spacing = 0x1p-10;
+    noise /= HALF_NOISE;
     break;
   case PLEAT_BFLOAT16:
     spacing = 0x1p-7;
+    noise /= HALF_NOISE;
     break;
   default:
     return 0;
@@ -90,7 +95,8 @@ static double noise_floor(const pleat_tensor *expected, double noise) {
     double size = fabs(pleat_load_f64(expected->dtype, expected->data, i));
     if (isfinite(size) && size > largest) largest = size;
   }
-  return spacing * fmax(noise * largest, 2);
+  bool is_half = spacing > 0x1p-23;
+  return spacing * fmax(noise * largest, is_half ? 0 : 2);
 }
 
 static bool judge(comparer *c, uint64_t index, double actual, double expected) {

@@ -10,6 +10,8 @@
 #include "core/dtype.h"
 #include "pleat/tensor.h"
 
+typedef struct pleat_layout pleat_layout; /* ops/layout.h */
+
 enum { PLEAT_MAX_NESTING = 16 }; /* lists inside lists: a documented limit */
 
 struct pleat_tensor {
@@ -18,8 +20,9 @@ struct pleat_tensor {
   int rank;
   int refs; /* atomic; 0: a descriptor */
   int64_t dims[PLEAT_MAX_RANK];
-  size_t count; /* elements (kind TENSOR) or items (lists) */
-  void *data;   /* dense, row-major; NULL when not known yet or empty */
+  size_t count;               /* elements (kind TENSOR) or items (lists) */
+  void *data;                 /* NULL when not known yet or empty */
+  const pleat_layout *layout; /* of `data`; NULL: dense, row-major. Others exist only inside plans */
   pleat_tensor **items;
   void (*release)(void *user, void *data);
   void *user;
@@ -31,7 +34,7 @@ bool pleat_shape_count(pleat_dtype dtype, int rank, const int64_t *dims, size_t 
 /* Sets type, shape and count of a descriptor (data: NULL). False as pleat_shape_count. */
 bool pleat_tensor_describe(pleat_tensor *tensor, pleat_dtype dtype, int rank, const int64_t *dims);
 
-/* pleat_tensor_bytes without the call. */
+/* pleat_tensor_bytes without the call: what a dense tensor takes. */
 static inline size_t pleat_bytes(const pleat_tensor *t) {
   return t->count * pleat_dtype_size(t->dtype);
 }

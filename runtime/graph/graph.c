@@ -175,7 +175,7 @@ int64_t pleat_graph_opset(const pleat_graph *graph, const char *domain) {
   for (size_t i = 0; i < root->opset_count; i++) {
     if (strcmp(root->opset_domains[i], domain) == 0) return root->opset_versions[i];
   }
-  return 0;
+  return strcmp(domain, PLEAT_INTERNAL_DOMAIN) == 0 ? 1 : 0; /* what sessions fuse needs no import */
 }
 
 const char *pleat_op_label(const char *name, const char *op_type, size_t index, char *buffer, size_t size) {

@@ -21,6 +21,9 @@ typedef struct pleat_value pleat_value;
 struct pleat_op_def;
 struct pleat_op_version;
 
+/* Operators that only sessions make, of parts of the graph; never in a file. */
+#define PLEAT_INTERNAL_DOMAIN "pleat"
+
 typedef enum pleat_attr_type { /* AttributeProto.AttributeType */
                                PLEAT_ATTR_UNDEFINED = 0,
                                PLEAT_ATTR_FLOAT = 1,

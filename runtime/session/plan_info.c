@@ -1,4 +1,5 @@
-/* Describing plans for people: pleat_session_plan. */
+/* Describing plans for people: pleat_session_plan. Strings are copied, so that a description outlives its plan; the
+ * times are read under the session's lock. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

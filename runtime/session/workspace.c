@@ -1,4 +1,5 @@
-/* Laying out a workspace. See workspace.h. */
+/* Laying out a workspace: every descriptor and call points to its memory before the first run; what callers own is
+ * listed as bindings, to be filled in by each run. See workspace.h. */
 #include "session/workspace.h"
 
 #include <stdlib.h>

@@ -2,6 +2,7 @@
  * the result runs. */
 #include "core/small_float.h"
 #include "model_builder.h"
+#include "ops/ops.h"
 
 static pleat_graph *promoted(const pleat_model *model) {
   pleat_graph *graph = import(model, true);
@@ -349,6 +350,30 @@ START_TEST(scales_of_resize) {
 }
 END_TEST
 
+/* An operator whose version does not know double at all (made up here: Relu-14 for float) runs in float as a whole. */
+START_TEST(an_operator_without_double) {
+  static const pleat_op_version no_double = {14, 1, 1, 1, 1, PLEAT_M_F32 | PLEAT_M(PLEAT_FLOAT16), 0};
+  builder b = build_begin(8, 14);
+  model_input(&b, "x", PLEAT_FLOAT, "2");
+  model_node(&b, "Relu", "relu", "x", "y");
+  model_output(&b, "y", PLEAT_FLOAT, "2");
+  pleat_model *model = build_model(&b);
+  pleat_graph *graph = import(model, true);
+  node_named(graph, "relu")->version = &no_double;
+  ASSERT_OK(pleat_graph_infer(graph, error));
+  ASSERT_OK(pleat_graph_promote(graph, error));
+  assert_verified(graph);
+  const pleat_node *relu = node_named(graph, "relu");
+  ck_assert(is_cast_to(relu->inputs[0]->producer, PLEAT_FLOAT));
+  ck_assert(is_cast_to(value_named(graph, "y")->producer, PLEAT_DOUBLE));
+  ck_assert_int_eq(relu->outputs[0]->dtype, PLEAT_FLOAT);
+  assert_dtype(graph, "y", PLEAT_DOUBLE);
+  ck_assert_ptr_eq(graph->outputs[0], value_named(graph, "y"));
+  pleat_graph_destroy(graph);
+  pleat_model_release(model);
+}
+END_TEST
+
 /* ---- subgraphs ---- */
 
 START_TEST(subgraphs) {
@@ -471,6 +496,7 @@ Suite *make_suite(void) {
   tcase_add_test(tcase, layer_normalization_statistics);
   tcase_add_loop_test(tcase, float_only_inputs_and_outputs, 0, (int)(sizeof exceptions / sizeof *exceptions));
   tcase_add_loop_test(tcase, scales_of_resize, 0, (int)(sizeof resizes / sizeof *resizes));
+  tcase_add_test(tcase, an_operator_without_double);
   tcase_add_test(tcase, subgraphs);
   suite_add_tcase(suite, tcase);
   tcase = tcase_create("session");

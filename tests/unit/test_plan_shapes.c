@@ -3,7 +3,6 @@
 #include "model_builder.h"
 #include "session/session_private.h"
 
-
 /* A case runs twice, the second time without folding and constants. */
 #define BOTH_WAYS(options)                                                                                             \
   for (pleat_session_options options = {.threads = 1}; options.threads <= 1;                                           \

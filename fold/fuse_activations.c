@@ -1,0 +1,175 @@
+/* For sessions: a Conv or Gemm with what follows it at once - the sum with a value of the same shape (a residual
+ * connection), then an activation - becomes one FusedConv or FusedGemm (see ops/fused.c), which a kernel computes in
+ * one pass over memory. The fused node takes the place of the last of its parts, where all of its inputs are there. */
+#include <math.h>
+#include <string.h>
+
+#include "fold/fold.h"
+
+/* What was found behind a Conv or Gemm. */
+typedef struct match {
+  pleat_node *base, *sum, *gate, *activation; /* gate: the Sigmoid of x * sigmoid(x), whose Mul is `activation` */
+  pleat_value *residual;
+  const char *name; /* of the activation; "": none */
+  float alpha, beta;
+} match;
+
+static const pleat_node *only_reader(const pleat_value *value, const pleat_graph *graph) {
+  if (value->is_output || value->use_count != 1 || value->uses[0].node->graph != graph) return NULL;
+  return value->uses[0].node;
+}
+
+static bool same_shape(const pleat_value *a, const pleat_value *b) {
+  if (a->dtype != b->dtype || a->shape.rank < 0 || a->shape.rank != b->shape.rank) return false;
+  for (int i = 0; i < a->shape.rank; i++) {
+    if (!pleat_dim_equal(a->shape.dims[i], b->shape.dims[i])) return false;
+  }
+  return true;
+}
+
+static void match_sum(match *m) {
+  pleat_value *value = m->base->outputs[0];
+  const pleat_node *reader = only_reader(value, m->base->graph);
+  if (reader == NULL || !pleat_node_is(reader, "Add") || pleat_node_since(reader) < 7) return;
+  pleat_value *other = reader->inputs[reader->inputs[0] == value ? 1 : 0];
+  if (other == NULL || other == value || pleat_value_is_constant(other) || !same_shape(value, other)) return;
+  m->sum = value->uses[0].node;
+  m->residual = other;
+}
+
+/* A scalar bound of Clip; absent: infinite. False when it is not known. */
+static bool read_bound(const pleat_node *clip, size_t input, float absent, float *out_bound) {
+  const pleat_tensor *tensor = NULL;
+  *out_bound = absent;
+  if (input >= clip->input_count || clip->inputs[input] == NULL) return true;
+  if (pleat_value_constant(clip->inputs[input], &tensor, NULL) != PLEAT_OK || tensor == NULL || tensor->count != 1) {
+    return false;
+  }
+  *out_bound = (float)pleat_load_f64(tensor->dtype, tensor->data, 0);
+  return true;
+}
+
+static bool match_clip(const pleat_node *clip, match *m) {
+  if (pleat_node_since(clip) >= 11) {
+    return read_bound(clip, 1, -INFINITY, &m->alpha) && read_bound(clip, 2, INFINITY, &m->beta);
+  }
+  m->alpha = pleat_attr_float(clip, "min");
+  m->beta = pleat_attr_float(clip, "max");
+  return true;
+}
+
+/* Operators that are an activation by themselves, with the attributes that become alpha and beta. */
+static const struct {
+  const char *name, *alpha, *beta;
+} plain[] = {
+    {"Elu", "alpha", NULL}, {"HardSigmoid", "alpha", "beta"}, {"HardSwish", NULL, NULL}, {"LeakyRelu", "alpha", NULL},
+    {"Relu", NULL, NULL},   {"Sigmoid", NULL, NULL},          {"Tanh", NULL, NULL},
+};
+
+static bool match_plain(const pleat_node *node, match *m) {
+  if (pleat_node_is(node, "Gelu") && strcmp(pleat_attr_string(node, "approximate"), "none") == 0) {
+    m->name = "Gelu";
+    return true;
+  }
+  if (pleat_node_is(node, "Clip") && match_clip(node, m)) {
+    m->name = "Clip";
+    return true;
+  }
+  for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
+    if (!pleat_node_is(node, plain[i].name)) continue;
+    m->name = plain[i].name;
+    if (plain[i].alpha != NULL) m->alpha = pleat_attr_float(node, plain[i].alpha);
+    if (plain[i].beta != NULL) m->beta = pleat_attr_float(node, plain[i].beta);
+    return true;
+  }
+  return false;
+}
+
+/* x * g(x), where g is Sigmoid (then it is Silu) or the HardSigmoid of HardSwish. */
+static bool match_gated(const pleat_value *value, match *m) {
+  if (value->is_output || value->use_count != 2) return false;
+  for (size_t i = 0; i < 2; i++) {
+    pleat_node *gate = value->uses[i].node, *product = value->uses[1 - i].node;
+    if (gate->graph != m->base->graph || product->graph != m->base->graph || !pleat_node_is(product, "Mul")) continue;
+    bool is_silu = pleat_node_is(gate, "Sigmoid");
+    bool is_swish = pleat_node_is(gate, "HardSigmoid") && pleat_attr_float(gate, "beta") == 0.5f &&
+                    fabsf(pleat_attr_float(gate, "alpha") - 1.0f / 6) < 1e-6f;
+    if ((!is_silu && !is_swish) || only_reader(gate->outputs[0], gate->graph) != product) continue;
+    m->gate = gate;
+    m->activation = product;
+    m->name = is_silu ? "Silu" : "HardSwish";
+    return true;
+  }
+  return false;
+}
+
+static void match_activation(match *m) {
+  pleat_value *value = m->sum != NULL ? m->sum->outputs[0] : m->base->outputs[0];
+  const pleat_node *reader = only_reader(value, m->base->graph);
+  if (reader != NULL && match_plain(reader, m)) m->activation = value->uses[0].node;
+  else if (reader == NULL) match_gated(value, m);
+}
+
+/* Takes a part out; its result has no readers left but parts that were taken out before. */
+static bool drop(pleat_node *node) {
+  if (node == NULL) return true;
+  if (!pleat_node_set_output(node, 0, NULL)) return false;
+  pleat_node_remove(node);
+  return true;
+}
+
+static bool copy_attributes(const pleat_node *from, pleat_node *to) {
+  for (size_t i = 0; i < from->attr_count; i++) {
+    pleat_attr attr = from->attrs[i];
+    attr.src = NULL;
+    if (!pleat_node_set_attr(to, attr)) return false;
+  }
+  return true;
+}
+
+static pleat_status replace(pleat_pass_context *ctx, const match *m) {
+  pleat_node *base = m->base, *last = m->activation != NULL ? m->activation : m->sum;
+  pleat_value *result = last->outputs[0];
+  const pleat_attr activation = {
+      .name = "activation", .type = PLEAT_ATTR_STRING, .count = strlen(m->name), .s = m->name};
+  const pleat_attr alpha = {.name = "activation_alpha", .type = PLEAT_ATTR_FLOAT, .f = m->alpha};
+  const pleat_attr beta = {.name = "activation_beta", .type = PLEAT_ATTR_FLOAT, .f = m->beta};
+  pleat_node *fused = pleat_graph_add_node(base->graph, last, pleat_node_is(base, "Conv") ? "FusedConv" : "FusedGemm",
+                                           PLEAT_INTERNAL_DOMAIN, base->name);
+  bool good = fused != NULL && copy_attributes(base, fused) && pleat_node_set_attr(fused, activation) &&
+              pleat_node_set_attr(fused, alpha) && pleat_node_set_attr(fused, beta);
+  for (size_t i = 0; good && i < base->input_count && i < 3; i++) {
+    good = base->inputs[i] == NULL || pleat_node_set_input(fused, i, base->inputs[i]);
+  }
+  if (good && m->residual != NULL) good = pleat_node_set_input(fused, 3, m->residual);
+  good = good && drop(m->activation) && drop(m->gate) && drop(m->sum) && drop(base);
+  good = good && pleat_node_set_output(fused, 0, result);
+  return good ? PLEAT_OK : PLEAT_OOM(ctx->error);
+}
+
+static pleat_status visit(pleat_pass_context *ctx, pleat_graph *graph, bool *changed) {
+  for (pleat_node *node = graph->first, *next; node != NULL; node = next) {
+    match m = {.base = node, .name = ""};
+    next = node->next;
+    bool is_conv = pleat_node_is(node, "Conv"), is_gemm = pleat_node_is(node, "Gemm");
+    if ((!is_conv && !is_gemm) || node->outputs[0] == NULL || (is_gemm && pleat_node_since(node) < 7)) continue;
+    if (is_conv) match_sum(&m);
+    match_activation(&m);
+    if (m.sum == NULL && m.activation == NULL) continue;
+    while (next != NULL && (next == m.sum || next == m.gate || next == m.activation)) next = next->next;
+    PLEAT_TRY(replace(ctx, &m));
+    *changed = true;
+  }
+  return PLEAT_OK;
+}
+
+static pleat_status run(pleat_pass_context *ctx, bool *out_changed) {
+  return pleat_fold_each_graph(ctx, ctx->graph, visit, out_changed);
+}
+
+const pleat_pass pleat_pass_fuse_activations = {
+    .name = "fuse-activations",
+    .summary = "sums and activations into the Conv or Gemm before them, when a session is created",
+    .session_only = true,
+    .run = run,
+};

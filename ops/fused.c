@@ -1,0 +1,231 @@
+/* FusedConv and FusedGemm, domain "pleat": a Conv or Gemm, then an optional sum with Z (same shape as the result), then
+ * an optional activation. Made by the session's fusion passes (fold/fuse_*.c), never written to a file.
+ *
+ * Inputs: those of Conv (X, W, B) or Gemm (A, B, C), then Z at index 3. Attributes: those of the base operator,
+ * `activation` (the operator's name, "Silu", or empty), `activation_alpha`, `activation_beta`. The reference kernel is
+ * the reference kernels of the parts, one after the other, so that fusing changes no bit of it; faster kernels do it in
+ * one pass. */
+#include <string.h>
+
+#include "ops/ops.h"
+
+extern const pleat_op_def pleat_op_Conv, pleat_op_Gemm;
+
+/* ---- the parts ---- */
+
+enum { BASE, SUM, ACTIVATION, GATE, PART_COUNT };
+
+/* One part's kernel, and its call as far as it is known ahead: inputs and outputs are set in each run. */
+typedef struct part {
+  const pleat_kernel *kernel; /* NULL: absent */
+  pleat_call call;
+} part;
+
+typedef struct fused {
+  part parts[PART_COUNT];
+  size_t gate_offset; /* Silu: where sigmoid(x) lies in the workspace */
+} fused;
+
+static const pleat_kernel *reference_of(const pleat_op_def *def) {
+  const pleat_kernel *const *kernel = def->kernels;
+  while (kernel[1] != NULL) kernel++;
+  return *kernel;
+}
+
+/* How an activation's attributes are called, at the version of its definition that has them as attributes. */
+static const struct activation {
+  const char *name;
+  int64_t opset;
+  const char *alpha, *beta;
+} activations[] = {
+    {"Clip", 6, "min", "max"},     {"Elu", 6, "alpha", NULL},
+    {"Gelu", 20, NULL, NULL},      {"HardSigmoid", 6, "alpha", "beta"},
+    {"HardSwish", 14, NULL, NULL}, {"LeakyRelu", 6, "alpha", NULL},
+    {"Relu", 6, NULL, NULL},       {"Sigmoid", 6, NULL, NULL},
+    {"Silu", 6, NULL, NULL},       {"Tanh", 6, NULL, NULL},
+};
+
+static const struct activation *find_activation(const char *name) {
+  for (size_t i = 0; i < sizeof activations / sizeof activations[0]; i++) {
+    if (strcmp(activations[i].name, name) == 0) return &activations[i];
+  }
+  return NULL;
+}
+
+/* A node for a part that has none in the graph; its attributes are the fused node's under their own names. */
+static pleat_node *part_node(pleat_call *call, const char *op_type, int64_t opset,
+                             const struct activation *activation) {
+  pleat_node *node = pleat_arena_alloc(call->arena, sizeof *node);
+  pleat_attr *attrs = pleat_arena_array(call->arena, 2, sizeof *attrs);
+  if (node == NULL || attrs == NULL) return NULL;
+  *node = *call->node;
+  node->op_type = op_type;
+  node->domain = "";
+  node->def = pleat_op_find("", op_type);
+  node->version = pleat_op_version_at(node->def, opset);
+  node->attrs = attrs;
+  node->attr_count = 0;
+  if (activation == NULL) return node;
+  const char *names[2] = {activation->alpha, activation->beta};
+  const char *sources[2] = {"activation_alpha", "activation_beta"};
+  for (size_t i = 0; i < 2; i++) {
+    if (names[i] == NULL) continue;
+    attrs[node->attr_count++] =
+        (pleat_attr){.name = names[i], .type = PLEAT_ATTR_FLOAT, .f = pleat_attr_float(call->node, sources[i])};
+  }
+  return node;
+}
+
+static pleat_status prepare_part(pleat_call *call, part *p, const pleat_node *node, const pleat_tensor *const *inputs,
+                                 size_t input_count) {
+  if (node == NULL) return PLEAT_OOM(call->error);
+  p->kernel = reference_of(node->def);
+  p->call = *call;
+  p->call.node = node;
+  p->call.version = node->version;
+  p->call.inputs = inputs;
+  p->call.input_count = input_count;
+  p->call.state = NULL;
+  p->call.workspace_size = 0;
+  if (p->kernel->prepare != NULL) PLEAT_TRY(p->kernel->prepare(&p->call));
+  if (p->call.workspace_size > call->workspace_size) call->workspace_size = p->call.workspace_size;
+  return PLEAT_OK;
+}
+
+static const pleat_op_def *base_of(const pleat_node *node) {
+  return strcmp(node->op_type, "FusedConv") == 0 ? &pleat_op_Conv : &pleat_op_Gemm;
+}
+
+/* The base operator's newest version: opsets differ only in types. */
+static const pleat_op_version *base_version(const pleat_node *node) {
+  return pleat_op_version_at(base_of(node), INT32_MAX);
+}
+
+static pleat_status prepare(pleat_call *call) {
+  fused *state = pleat_call_state(call, sizeof *state);
+  pleat_node *base = pleat_arena_alloc(call->arena, sizeof *base);
+  const char *name = pleat_attr_string(call->node, "activation");
+  const struct activation *activation = find_activation(name);
+  const pleat_tensor *const y[2] = {call->outputs[0], pleat_in(call, 3)};
+  const pleat_tensor *const both[2] = {call->outputs[0], call->outputs[0]};
+  if (state == NULL || base == NULL) return PLEAT_OOM(call->error);
+  *base = *call->node;
+  base->op_type = base_of(call->node)->name;
+  base->domain = "";
+  base->def = base_of(call->node);
+  base->version = base_version(call->node);
+  call->workspace_size = 0;
+  PLEAT_TRY(prepare_part(call, &state->parts[BASE], base, call->inputs, call->input_count < 3 ? call->input_count : 3));
+  if (y[1] != NULL) PLEAT_TRY(prepare_part(call, &state->parts[SUM], part_node(call, "Add", 14, NULL), y, 2));
+  if (activation != NULL) {
+    bool gated = strcmp(name, "Silu") == 0;
+    const char *op_type = gated ? "Sigmoid" : name;
+    PLEAT_TRY(
+        prepare_part(call, &state->parts[ACTIVATION], part_node(call, op_type, activation->opset, activation), y, 1));
+    if (gated) PLEAT_TRY(prepare_part(call, &state->parts[GATE], part_node(call, "Mul", 14, NULL), both, 2));
+    state->gate_offset = (call->workspace_size + 63) & ~(size_t)63;
+    if (gated) call->workspace_size = state->gate_offset + pleat_bytes(call->outputs[0]);
+  }
+  call->state = state;
+  return PLEAT_OK;
+}
+
+static pleat_status run_part(const pleat_call *call, const part *p, const pleat_tensor *const *inputs,
+                             pleat_tensor *const *outputs) {
+  pleat_call inner = p->call;
+  if (p->kernel == NULL) return PLEAT_OK;
+  inner.inputs = inputs;
+  inner.outputs = outputs;
+  inner.workspace = call->workspace;
+  inner.arena = call->arena;
+  inner.error = call->error;
+  return p->kernel->run(&inner);
+}
+
+static pleat_status run(const pleat_call *call) {
+  const fused *state = call->state;
+  pleat_tensor gate = *call->outputs[0], *to_gate = &gate;
+  const pleat_tensor *sum[2] = {call->outputs[0], pleat_in(call, 3)};
+  const pleat_tensor *gated[2] = {call->outputs[0], &gate};
+  bool is_gated = state->parts[GATE].kernel != NULL;
+  if (gate.count > 0) gate.data = (char *)call->workspace + state->gate_offset;
+  PLEAT_TRY(run_part(call, &state->parts[BASE], call->inputs, call->outputs));
+  PLEAT_TRY(run_part(call, &state->parts[SUM], sum, call->outputs));
+  PLEAT_TRY(run_part(call, &state->parts[ACTIVATION], sum, is_gated ? &to_gate : call->outputs));
+  return run_part(call, &state->parts[GATE], gated, call->outputs);
+}
+
+/* ---- inference ---- */
+
+static pleat_status infer(pleat_infer *ctx) {
+  pleat_infer base = *ctx;
+  const char *name = pleat_attr_string(ctx->node, "activation");
+  if (name[0] != '\0' && find_activation(name) == NULL) {
+    return pleat_fail(ctx->error, PLEAT_MALFORMED_MODEL, "there is no activation '%s' to fuse", name);
+  }
+  base.version = base_version(ctx->node);
+  if (base.input_count > 3) base.input_count = 3;
+  PLEAT_TRY(base_of(ctx->node)->infer(&base));
+  if (!pleat_infer_has(ctx, 3)) return PLEAT_OK;
+  pleat_shape merged;
+  if (ctx->inputs[3].dtype != ctx->outputs[0].dtype ||
+      !pleat_shape_merge(&ctx->inputs[3].shape, &ctx->outputs[0].shape, &merged)) {
+    return pleat_fail(ctx->error, PLEAT_SHAPE_MISMATCH, "Z does not have the type and shape of the result");
+  }
+  ctx->outputs[0].shape = merged;
+  return PLEAT_OK;
+}
+
+static double conv_macs(const pleat_infer *ctx) {
+  return pleat_op_Conv.macs(ctx);
+}
+static double gemm_macs(const pleat_infer *ctx) {
+  return pleat_op_Gemm.macs(ctx);
+}
+
+/* ---- definitions ---- */
+
+#define ACTIVATION_ATTRS                                                                                               \
+  {.name = "activation", .type = PLEAT_ATTR_STRING, .s = ""}, {.name = "activation_alpha", .type = PLEAT_ATTR_FLOAT},  \
+  {                                                                                                                    \
+    .name = "activation_beta", .type = PLEAT_ATTR_FLOAT                                                                \
+  }
+
+static const pleat_op_version versions[] = {
+    {.since = 1, .min_inputs = 2, .max_inputs = 4, .min_outputs = 1, .max_outputs = 1, .types = PLEAT_M_FLOATS}, {0}};
+
+static const pleat_op_attr conv_attrs[] = {{.name = "auto_pad", .type = PLEAT_ATTR_STRING, .s = "NOTSET"},
+                                           {.name = "dilations", .type = PLEAT_ATTR_INTS},
+                                           {.name = "group", .type = PLEAT_ATTR_INT, .i = 1},
+                                           {.name = "kernel_shape", .type = PLEAT_ATTR_INTS},
+                                           {.name = "pads", .type = PLEAT_ATTR_INTS},
+                                           {.name = "strides", .type = PLEAT_ATTR_INTS},
+                                           ACTIVATION_ATTRS,
+                                           {0}};
+
+static const pleat_op_attr gemm_attrs[] = {{.name = "alpha", .type = PLEAT_ATTR_FLOAT, .f = 1.0f},
+                                           {.name = "beta", .type = PLEAT_ATTR_FLOAT, .f = 1.0f},
+                                           {.name = "transA", .type = PLEAT_ATTR_INT},
+                                           {.name = "transB", .type = PLEAT_ATTR_INT},
+                                           ACTIVATION_ATTRS,
+                                           {0}};
+
+static const pleat_kernel reference = {
+    .name = "reference", .types = PLEAT_M_FLOATS, .flags = PLEAT_KERNEL_WIDEN, .prepare = prepare, .run = run};
+static const pleat_kernel *const kernels[] = {&reference, NULL};
+
+const pleat_op_def pleat_op_FusedConv = {.domain = PLEAT_INTERNAL_DOMAIN,
+                                         .name = "FusedConv",
+                                         .versions = versions,
+                                         .attrs = conv_attrs,
+                                         .infer = infer,
+                                         .kernels = kernels,
+                                         .macs = conv_macs};
+
+const pleat_op_def pleat_op_FusedGemm = {.domain = PLEAT_INTERNAL_DOMAIN,
+                                         .name = "FusedGemm",
+                                         .versions = versions,
+                                         .attrs = gemm_attrs,
+                                         .infer = infer,
+                                         .kernels = kernels,
+                                         .macs = gemm_macs};

@@ -1,0 +1,21 @@
+/* The faster kernels of the library's optional parts, for the operators' kernel lists:
+ *
+ *   static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_conv) &reference, NULL};
+ *
+ * This is the one place that knows which parts were built. */
+#ifndef PLEAT_OPS_KERNELS_H
+#define PLEAT_OPS_KERNELS_H
+
+#include "ops/ops.h"
+
+#if PLEAT_ONEDNN
+#define PLEAT_ONEDNN_KERNEL(name) &name,
+#else
+#define PLEAT_ONEDNN_KERNEL(name)
+#endif
+
+extern const pleat_kernel pleat_onednn_batch_normalization, pleat_onednn_binary, pleat_onednn_concat, pleat_onednn_conv,
+    pleat_onednn_conv_transpose, pleat_onednn_eltwise, pleat_onednn_gemm, pleat_onednn_lrn, pleat_onednn_matmul,
+    pleat_onednn_pool, pleat_onednn_reduce_mean, pleat_onednn_resize, pleat_onednn_softmax, pleat_onednn_sum;
+
+#endif
