@@ -61,15 +61,18 @@ pleat_status pleat_absorb_bias(pleat_push *push, const pleat_tensor *old, pleat_
 
 pleat_status pleat_absorb_add_behind(pleat_push *push, pleat_node *node, pleat_tensor *tensor) {
   char name[PLEAT_NAME_SIZE];
-  pleat_value *result = node->outputs[0], *constant = NULL;
-  pleat_push_name(name, result->name, "_shift");
-  PLEAT_TRY(pleat_graph_add_constant(node->graph, name, tensor, &constant, push->ctx->error));
+  pleat_value *result = node->outputs[0];
   pleat_push_name(name, result->name, "_unshifted");
   pleat_value *before = pleat_graph_add_value(node->graph, name, result->dtype, &result->shape);
   pleat_push_name(name, result->name, "_add_shift");
   pleat_node *add = pleat_graph_add_node(node->graph, node, "Add", "", name);
   bool good = before != NULL && add != NULL && pleat_node_set_output(node, 0, NULL) &&
               pleat_node_set_output(node, 0, before) && pleat_node_set_input(add, 0, before) &&
-              pleat_node_set_input(add, 1, constant) && pleat_node_set_output(add, 0, result);
-  return good ? PLEAT_OK : PLEAT_OOM(push->ctx->error);
+              pleat_node_set_output(add, 0, result);
+  if (!good) {
+    pleat_tensor_release(tensor);
+    return PLEAT_OOM(push->ctx->error);
+  }
+  pleat_push_name(name, result->name, "_shift");
+  return pleat_push_set_operand(push, add, name, result->shape.rank, tensor);
 }

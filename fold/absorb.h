@@ -14,6 +14,14 @@ extern const pleat_absorber pleat_absorb_gemm, pleat_absorb_matmul;         /* a
 pleat_status pleat_absorb_dequantized(pleat_push *push, pleat_node *node, size_t input, int axis, size_t channels,
                                       const pleat_affine *affine);
 
+/* Whether the input is such a weight. (Not in a session, which has computed it already.) */
+bool pleat_absorb_is_dequantized(const pleat_push *push, const pleat_node *node, size_t input);
+
+/* absorb_border.c: what the map's shift on the input of a convolution adds to its result: sums a channel (the caller
+ * frees them), or, where the borders differ, a tensor [1, M, positions...] to add; or a reason. */
+pleat_status pleat_absorb_border(pleat_push *push, pleat_node *node, const pleat_tensor *weight, size_t group,
+                                 const pleat_affine *affine, double **out_sums, pleat_tensor **out_map);
+
 /* A new tensor like `tensor` with each element multiplied by factors[(index / inner) % channels]; NULL with a reason
  * when it does not hold in the type. `uniform`: one factor for all. */
 pleat_status pleat_absorb_scaled(pleat_push *push, const pleat_tensor *tensor, const double *factors, bool uniform,

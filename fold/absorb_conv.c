@@ -2,7 +2,8 @@
  *
  * From above (on the output, channel m): W' = s_m W_m, b' = s_m b + t_m. From below (on the input, channel c):
  * W' = s_c W_c, and b' = b + sum over c and taps of W t_c, which holds where every tap lies inside the input: with
- * padding only a scale is absorbed. Conv's W is [M, C/group, k...], ConvTranspose's is [C, M/group, k...]. */
+ * padding the sum depends on the position (absorb_border.c). Conv's W is [M, C/group, k...], ConvTranspose's is [C,
+ * M/group, k...]. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,11 +72,11 @@ static pleat_status scale_columns(pleat_push *push, const conv *c, const pleat_a
   return PLEAT_OK;
 }
 
-/* Takes both tensors over. `bias` NULL: it stays as it is. */
+/* Takes both tensors over. NULL: it stays as it is. */
 static pleat_status apply(pleat_push *push, const conv *c, pleat_tensor *weight, pleat_tensor *bias) {
   pleat_status status = PLEAT_OK;
   if (push->commit && push->reason[0] == '\0') {
-    status = pleat_push_set_weight(push, c->node, 1, "_folded", weight);
+    if (weight != NULL) status = pleat_push_set_weight(push, c->node, 1, "_folded", weight);
     weight = NULL;
     if (status == PLEAT_OK && bias != NULL) {
       status = pleat_push_set_weight(push, c->node, 2, c->bias != NULL ? "_folded" : "_bias", bias);
@@ -111,9 +112,9 @@ static size_t output_channels(const pleat_node *node, const pleat_affine *affine
 static pleat_status up_conv_bias(pleat_push *push, pleat_node *node, const pleat_affine *affine, bool *out_handled) {
   conv c = {.node = node, .out_channels = output_channels(node, affine)};
   bool only_shifts = !pleat_affine_has_scale(affine);
-  const pleat_node *dequantize = node->input_count > 1 && node->inputs[1] != NULL ? node->inputs[1]->producer : NULL;
-  *out_handled = only_shifts || (dequantize != NULL && pleat_node_is(dequantize, "DequantizeLinear") &&
-                                 !pleat_node_is(node, "ConvTranspose"));
+  bool is_grouped = pleat_attr_int(node, "group") != 1, is_transposed = pleat_node_is(node, "ConvTranspose");
+  bool is_dequantized = pleat_absorb_is_dequantized(push, node, 1);
+  *out_handled = only_shifts || is_dequantized;
   if (!*out_handled) return PLEAT_OK;
   if (c.out_channels == 0) return pleat_push_refuse(push, "the convolution's channels are not known");
   if (node->input_count > 2 && node->inputs[2] != NULL) {
@@ -123,7 +124,10 @@ static pleat_status up_conv_bias(pleat_push *push, pleat_node *node, const pleat
     }
   }
   if (push->reason[0] == '\0' && !only_shifts) {
-    PLEAT_TRY(pleat_absorb_dequantized(push, node, 1, 0, c.out_channels, affine));
+    if (is_transposed && is_grouped) {
+      return pleat_push_refuse(push, "the quantised weight's scales do not run along the groups of a ConvTranspose");
+    }
+    PLEAT_TRY(pleat_absorb_dequantized(push, node, 1, is_transposed ? 1 : 0, c.out_channels, affine));
   }
   return push->reason[0] != '\0' ? PLEAT_OK : fold_bias_only(push, &c, affine);
 }
@@ -176,51 +180,65 @@ static double *constant_response(const conv *c, const pleat_affine *affine) {
   return sums;
 }
 
+/* The input's channels in the weight, scaled. *out_weight stays NULL where a quantised weight took it, or with a
+ * reason.
+ */
+static pleat_status scale_inputs(pleat_push *push, const conv *c, const pleat_affine *affine,
+                                 pleat_tensor **out_weight) {
+  *out_weight = NULL;
+  if (!pleat_affine_has_scale(affine)) return PLEAT_OK;
+  if (pleat_absorb_is_dequantized(push, c->node, 1)) {
+    if (c->group != 1 && affine->channels > 1) {
+      return pleat_push_refuse(push, "the quantised weight's scales do not run along the groups' input channels");
+    }
+    return pleat_absorb_dequantized(push, c->node, 1, c->is_transposed ? 0 : 1, c->in_channels, affine);
+  }
+  return c->is_transposed ? scale_rows(push, c, affine, out_weight) : scale_columns(push, c, affine, out_weight);
+}
+
+/* What the shift adds to the result: a bias a channel, or, in *out_map, a number for each position. */
+static pleat_status shift_result(pleat_push *push, const conv *c, const pleat_affine *affine, pleat_tensor **out_bias,
+                                 pleat_tensor **out_map) {
+  pleat_affine unchanged;
+  double *sums = NULL;
+  if (c->is_transposed || has_padding(c->node)) {
+    PLEAT_TRY(pleat_absorb_border(push, c->node, c->weight, c->group, affine, &sums, out_map));
+    if (push->reason[0] != '\0' || *out_map != NULL) return PLEAT_OK;
+  } else if ((sums = constant_response(c, affine)) == NULL) {
+    return PLEAT_OOM(push->ctx->error);
+  }
+  pleat_status status = pleat_affine_make(push->ctx, PLEAT_UNIFORM, 1, &unchanged);
+  if (status == PLEAT_OK) {
+    status = pleat_absorb_bias(push, c->bias, c->weight->dtype, c->out_channels, &unchanged, sums, out_bias);
+  }
+  free(sums);
+  return status;
+}
+
 static pleat_status down_conv(pleat_push *push, pleat_node *node, size_t input, const pleat_affine *affine) {
   conv c;
-  pleat_tensor *weight = NULL, *bias = NULL;
-  pleat_affine unchanged;
+  pleat_status status = PLEAT_OK;
+  pleat_tensor *weight = NULL, *bias = NULL, *map = NULL;
   bool has_shift = pleat_affine_has_shift(affine);
   if (input != 0) return pleat_push_refuse(push, "it is the weight or bias of a convolution");
-  if (has_shift && has_padding(node)) {
-    return pleat_push_refuse(push, "the convolution after it pads with zeros, which the shift does not reach");
-  }
   PLEAT_TRY(read_conv(push, node, has_shift, &c));
   if (push->reason[0] != '\0') return PLEAT_OK;
   PLEAT_TRY(check_channels(push, affine, c.in_channels));
   if (push->reason[0] != '\0') return PLEAT_OK;
-  PLEAT_TRY(scale_columns(push, &c, affine, &weight));
-  if (weight == NULL) return PLEAT_OK;
-  if (has_shift) {
-    double *sums = constant_response(&c, affine);
-    pleat_status status =
-        sums != NULL ? pleat_affine_make(push->ctx, PLEAT_UNIFORM, 1, &unchanged) : PLEAT_OOM(push->ctx->error);
-    if (status == PLEAT_OK) {
-      status = pleat_absorb_bias(push, c.bias, c.weight->dtype, c.out_channels, &unchanged, sums, &bias);
-    }
-    free(sums);
-    if (status != PLEAT_OK) {
-      pleat_tensor_release(weight);
-      return status;
-    }
+  if (has_shift) PLEAT_TRY(shift_result(push, &c, affine, &bias, &map));
+  if (push->reason[0] == '\0') status = scale_inputs(push, &c, affine, &weight);
+  if (status == PLEAT_OK) {
+    status = apply(push, &c, weight, bias);
+    weight = bias = NULL;
   }
-  return apply(push, &c, weight, bias);
-}
-
-static pleat_status down_conv_transpose(pleat_push *push, pleat_node *node, size_t input, const pleat_affine *affine) {
-  conv c;
-  pleat_tensor *weight = NULL;
-  if (input != 0) return pleat_push_refuse(push, "it is the weight or bias of a convolution");
-  if (pleat_affine_has_shift(affine)) {
-    return pleat_push_refuse(push, "at the borders of a ConvTranspose the shift does not reach every output alike");
+  if (status == PLEAT_OK && map != NULL && push->commit && push->reason[0] == '\0') {
+    return pleat_absorb_add_behind(push, node, map);
   }
-  PLEAT_TRY(read_conv(push, node, false, &c));
-  if (push->reason[0] != '\0') return PLEAT_OK;
-  PLEAT_TRY(check_channels(push, affine, c.in_channels));
-  if (push->reason[0] != '\0') return PLEAT_OK;
-  PLEAT_TRY(scale_rows(push, &c, affine, &weight));
-  return weight == NULL ? PLEAT_OK : apply(push, &c, weight, NULL);
+  pleat_tensor_release(weight);
+  pleat_tensor_release(bias);
+  pleat_tensor_release(map);
+  return status;
 }
 
 const pleat_absorber pleat_absorb_conv = {"Conv", up_conv, down_conv};
-const pleat_absorber pleat_absorb_conv_transpose = {"ConvTranspose", up_conv, down_conv_transpose};
+const pleat_absorber pleat_absorb_conv_transpose = {"ConvTranspose", up_conv, down_conv};

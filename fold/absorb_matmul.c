@@ -63,7 +63,7 @@ static pleat_status new_addend(pleat_push *push, const gemm *g, const pleat_affi
   return status;
 }
 
-/* Takes both over; `c` NULL: C stays. beta moves into C; before opset 7 a C that is no full matrix needs broadcast = 1.
+/* Takes both over; NULL: it stays. beta moves into C; before opset 7 a C that is no full matrix needs broadcast = 1.
  */
 static pleat_status apply_gemm(pleat_push *push, const gemm *g, pleat_tensor *b, pleat_tensor *c) {
   pleat_status status = PLEAT_OK;
@@ -71,7 +71,7 @@ static pleat_status apply_gemm(pleat_push *push, const gemm *g, pleat_tensor *b,
   pleat_attr broadcast = {.name = "broadcast", .type = PLEAT_ATTR_INT, .i = 1};
   if (push->commit && good(push)) {
     bool fine = true;
-    status = pleat_push_set_weight(push, g->node, 1, "_folded", b);
+    if (b != NULL) status = pleat_push_set_weight(push, g->node, 1, "_folded", b);
     b = NULL;
     if (status == PLEAT_OK && c != NULL) {
       status = pleat_push_set_weight(push, g->node, 2, g->c != NULL ? "_folded" : "_bias", c);
@@ -86,6 +86,18 @@ static pleat_status apply_gemm(pleat_push *push, const gemm *g, pleat_tensor *b,
   return status;
 }
 
+/* B scaled along one of its axes; *out_b stays NULL where a quantised B took it, or there is nothing to do. */
+static pleat_status scale_b(pleat_push *push, const gemm *g, int axis, const pleat_affine *affine,
+                            pleat_tensor **out_b) {
+  const size_t channels = (size_t)g->b->dims[axis], inner = axis == 0 ? (size_t)g->b->dims[1] : 1;
+  *out_b = NULL;
+  if (!pleat_affine_has_scale(affine)) return PLEAT_OK;
+  if (pleat_absorb_is_dequantized(push, g->node, 1)) {
+    return pleat_absorb_dequantized(push, g->node, 1, axis, channels, affine);
+  }
+  return pleat_absorb_scaled(push, g->b, affine->scale, affine->channels == 1, channels, inner, out_b);
+}
+
 static pleat_status up_gemm(pleat_push *push, pleat_node *node, const pleat_affine *affine) {
   gemm g;
   pleat_tensor *b = NULL, *c = NULL;
@@ -94,8 +106,8 @@ static pleat_status up_gemm(pleat_push *push, pleat_node *node, const pleat_affi
   if (affine->axis != PLEAT_UNIFORM && (affine->axis != 1 || affine->channels != g.n)) {
     return pleat_push_refuse(push, "the map does not run along the Gemm's %zu columns", g.n);
   }
-  PLEAT_TRY(pleat_absorb_scaled(push, g.b, affine->scale, affine->channels == 1, g.n, g.is_transposed ? g.k : 1, &b));
-  if (b == NULL) return PLEAT_OK;
+  PLEAT_TRY(scale_b(push, &g, g.is_transposed ? 0 : 1, affine, &b));
+  if (!good(push)) return PLEAT_OK;
   double *add = malloc((g.n + 1) * sizeof *add);
   pleat_status status = add != NULL ? PLEAT_OK : PLEAT_OOM(push->ctx->error);
   for (size_t i = 0; add != NULL && i < g.n; i++) add[i] = pleat_affine_shift_at(affine, i);
@@ -129,9 +141,9 @@ static pleat_status down_gemm(pleat_push *push, pleat_node *node, size_t input, 
   if (affine->axis != PLEAT_UNIFORM && (affine->axis != axis || affine->channels != g.k)) {
     return pleat_push_refuse(push, "the map does not run along the Gemm's %zu inputs", g.k);
   }
-  PLEAT_TRY(pleat_absorb_scaled(push, g.b, affine->scale, affine->channels == 1, g.k, g.is_transposed ? 1 : g.n, &b));
-  if (b == NULL) return PLEAT_OK;
   pleat_status status = PLEAT_OK;
+  PLEAT_TRY(scale_b(push, &g, g.is_transposed ? 1 : 0, affine, &b));
+  if (!good(push)) return PLEAT_OK;
   if (has_shift) {
     double *sums = row_response(g.b, g.k, g.n, g.is_transposed, pleat_attr_float(node, "alpha"), affine);
     status = sums != NULL ? new_addend(push, &g, NULL, sums, &c) : PLEAT_OOM(push->ctx->error);
@@ -144,61 +156,99 @@ static pleat_status down_gemm(pleat_push *push, pleat_node *node, size_t input, 
 
 /* ---- MatMul ---- */
 
-/* The constant operand and its index; a reason when there is none or it is no matrix. */
-static pleat_status read_matmul(pleat_push *push, pleat_node *node, size_t index, const pleat_tensor **out_tensor) {
+/* The constant operand of a MatMul and where the map runs in it. */
+typedef struct matmul {
+  pleat_node *node;
+  size_t index; /* of the constant: 0 its rows go out and its columns in, 1 the other way */
+  const pleat_tensor *matrix;
+  size_t rows, columns;
+} matmul;
+
+static int rank_of(const pleat_node *node, size_t input) {
+  return input < node->input_count && node->inputs[input] != NULL ? node->inputs[input]->shape.rank : -1;
+}
+
+/* A reason when there is no such constant or it is no matrix. */
+static pleat_status read_matmul(pleat_push *push, pleat_node *node, size_t index, matmul *out) {
+  *out = (matmul){.node = node, .index = index};
   PLEAT_TRY(pleat_push_weight(push, node->input_count > index ? node->inputs[index] : NULL, "the MatMul's matrix",
-                              out_tensor));
-  if (good(push) && ((*out_tensor)->rank < 2 || (*out_tensor)->count == 0)) {
+                              &out->matrix));
+  if (!good(push)) return PLEAT_OK;
+  if (out->matrix->rank < 2 || out->matrix->count == 0) {
     return pleat_push_refuse(push, "the MatMul's constant is no matrix");
   }
+  out->rows = (size_t)out->matrix->dims[out->matrix->rank - 2];
+  out->columns = (size_t)out->matrix->dims[out->matrix->rank - 1];
   return PLEAT_OK;
 }
 
-static pleat_status set_matrix(pleat_push *push, pleat_node *node, size_t index, pleat_tensor *tensor) {
-  if (tensor == NULL) return PLEAT_OK;
-  if (push->commit && good(push)) return pleat_push_set_weight(push, node, index, "_folded", tensor);
-  pleat_tensor_release(tensor);
-  return PLEAT_OK;
-}
-
-/* The last axis of the output are the columns of B, the one before it the rows of A. */
-static pleat_status up_matmul(pleat_push *push, pleat_node *node, const pleat_affine *affine) {
-  const pleat_tensor *matrix = NULL;
+/* Scales the matrix row by row or column by column; takes `shift` over, which is added behind (NULL: nothing). */
+static pleat_status scale_matrix(pleat_push *push, const matmul *m, bool on_rows, const pleat_affine *affine,
+                                 pleat_tensor *shift) {
+  pleat_status status = PLEAT_OK;
   pleat_tensor *scaled = NULL;
-  int rank = node->outputs[0]->shape.rank;
-  bool on_rows = affine->axis != PLEAT_UNIFORM && affine->axis == rank - 2;
-  if (pleat_affine_has_shift(affine)) return pleat_push_refuse(push, "MatMul has no bias that could take the shift");
-  if (affine->axis != PLEAT_UNIFORM && (rank < 0 || affine->axis < rank - 2)) {
-    return pleat_push_refuse(push, "the map does not run along the rows or columns of the MatMul");
-  }
-  size_t index = on_rows ? 0 : 1;
-  PLEAT_TRY(read_matmul(push, node, index, &matrix));
-  if (!good(push)) return PLEAT_OK;
-  size_t rows = (size_t)matrix->dims[matrix->rank - 2], columns = (size_t)matrix->dims[matrix->rank - 1];
-  size_t channels = on_rows ? rows : columns;
+  const size_t channels = on_rows ? m->rows : m->columns;
+  if (!good(push)) goto fail;
   if (affine->axis != PLEAT_UNIFORM && affine->channels != channels) {
-    return pleat_push_refuse(push, "the MatMul does not have the map's %zu channels", affine->channels);
+    status = pleat_push_refuse(push, "the MatMul does not have the map's %zu channels", affine->channels);
+  } else if (pleat_affine_has_scale(affine) && pleat_absorb_is_dequantized(push, m->node, m->index)) {
+    status = pleat_absorb_dequantized(push, m->node, m->index, m->matrix->rank - (on_rows ? 2 : 1), channels, affine);
+  } else if (pleat_affine_has_scale(affine)) {
+    status = pleat_absorb_scaled(push, m->matrix, affine->scale, affine->channels == 1, channels,
+                                 on_rows ? m->columns : 1, &scaled);
   }
-  PLEAT_TRY(pleat_absorb_scaled(push, matrix, affine->scale, affine->channels == 1, channels, on_rows ? columns : 1,
-                                &scaled));
-  return set_matrix(push, node, index, scaled);
+  if (status != PLEAT_OK || !good(push) || !push->commit) goto fail;
+  if (scaled != NULL) status = pleat_push_set_weight(push, m->node, m->index, "_folded", scaled);
+  scaled = NULL;
+  if (status == PLEAT_OK && shift != NULL) {
+    status = pleat_absorb_add_behind(push, m->node, shift);
+    shift = NULL;
+  }
+fail:
+  pleat_tensor_release(scaled);
+  pleat_tensor_release(shift);
+  return status;
 }
 
-/* t B for each matrix of a batch, as [..., 1, N]. */
-static pleat_status shift_behind(pleat_push *push, const pleat_tensor *matrix, const pleat_affine *affine,
+/* The last axis of the result are the columns of B, the one before it the rows of A. */
+static pleat_status up_matmul(pleat_push *push, pleat_node *node, const pleat_affine *affine) {
+  matmul m;
+  const int rank = node->outputs[0]->shape.rank;
+  size_t index = 1;
+  if (pleat_affine_has_shift(affine)) return pleat_push_refuse(push, "MatMul has no bias that could take the shift");
+  if (affine->axis == PLEAT_UNIFORM) {
+    index = node->input_count > 1 && node->inputs[1] != NULL && pleat_value_is_constant(node->inputs[1]) ? 1 : 0;
+  } else {
+    bool has_rows = rank_of(node, 0) >= 2, has_columns = rank_of(node, 1) >= 2;
+    int columns = has_columns ? rank - 1 : -1, rows = has_rows ? rank - 1 - (has_columns ? 1 : 0) : -1;
+    if (rank < 1 || (affine->axis != columns && affine->axis != rows)) {
+      return pleat_push_refuse(push, "the map does not run along the rows or columns of the MatMul");
+    }
+    index = affine->axis == columns ? 1 : 0;
+  }
+  PLEAT_TRY(read_matmul(push, node, index, &m));
+  return scale_matrix(push, &m, index == 0, affine, NULL);
+}
+
+/* What a constant t on the summed axis adds: t B as [..., 1, N], or A t as [..., M, 1]. */
+static pleat_status shift_behind(pleat_push *push, const matmul *m, const pleat_affine *affine,
                                  pleat_tensor **out_tensor) {
   int64_t dims[PLEAT_MAX_RANK];
-  const size_t k = (size_t)matrix->dims[matrix->rank - 2], n = (size_t)matrix->dims[matrix->rank - 1];
-  const size_t batch = matrix->count / k / n;
+  const pleat_tensor *matrix = m->matrix;
+  const size_t size = m->rows * m->columns, batch = matrix->count / size, n = m->index == 1 ? m->columns : m->rows;
+  if (batch > 1 && pleat_node_since(m->node) < 7) {
+    return pleat_push_refuse(push, "before opset 7 an Add does not take a shift for each matrix of a batch");
+  }
   double *sums = calloc(batch * n + 1, sizeof *sums);
   if (sums == NULL) return PLEAT_OOM(push->ctx->error);
   for (size_t i = 0; i < matrix->count; i++) {
-    sums[i / (k * n) * n + i % n] +=
-        pleat_affine_shift_at(affine, i / n % k) * pleat_load_f64(matrix->dtype, matrix->data, i);
+    const size_t row = i % size / m->columns, column = i % m->columns;
+    sums[i / size * n + (m->index == 1 ? column : row)] +=
+        pleat_affine_shift_at(affine, m->index == 1 ? row : column) * pleat_load_f64(matrix->dtype, matrix->data, i);
   }
   memcpy(dims, matrix->dims, (size_t)matrix->rank * sizeof *dims);
-  dims[matrix->rank - 2] = 1;
-  bool is_vector = matrix->rank == 2;
+  dims[matrix->rank - (m->index == 1 ? 2 : 1)] = 1;
+  bool is_vector = matrix->rank == 2 && m->index == 1;
   pleat_status status = pleat_affine_round(push->ctx, matrix->dtype, is_vector ? 1 : matrix->rank,
                                            is_vector ? dims + 1 : dims, sums, "bias", out_tensor, push->reason);
   free(sums);
@@ -206,27 +256,16 @@ static pleat_status shift_behind(pleat_push *push, const pleat_tensor *matrix, c
 }
 
 static pleat_status down_matmul(pleat_push *push, pleat_node *node, size_t input, const pleat_affine *affine) {
-  const pleat_tensor *matrix = NULL;
-  pleat_tensor *scaled = NULL, *shift = NULL;
-  int rank = node->inputs[0] != NULL ? node->inputs[0]->shape.rank : -1;
-  if (input != 0) return pleat_push_refuse(push, "it is the second operand of a MatMul");
-  PLEAT_TRY(read_matmul(push, node, 1, &matrix));
+  matmul m;
+  pleat_tensor *shift = NULL;
+  const int rank = rank_of(node, input), summed = input == 0 ? rank - 1 : rank - 2;
+  if (input > 1 || rank < 2 || (affine->axis != PLEAT_UNIFORM && affine->axis != summed)) {
+    return pleat_push_refuse(push, "the map does not run along the axis that the MatMul sums over");
+  }
+  PLEAT_TRY(read_matmul(push, node, 1 - input, &m));
   if (!good(push)) return PLEAT_OK;
-  size_t k = (size_t)matrix->dims[matrix->rank - 2], n = (size_t)matrix->dims[matrix->rank - 1];
-  if (rank < 2 || (affine->axis != PLEAT_UNIFORM && (affine->axis != rank - 1 || affine->channels != k))) {
-    return pleat_push_refuse(push, "the map does not run along the MatMul's %zu inputs", k);
-  }
-  PLEAT_TRY(pleat_absorb_scaled(push, matrix, affine->scale, affine->channels == 1, k, n, &scaled));
-  pleat_status status = PLEAT_OK;
-  if (scaled != NULL && pleat_affine_has_shift(affine)) status = shift_behind(push, matrix, affine, &shift);
-  if (status != PLEAT_OK || !good(push)) {
-    pleat_tensor_release(scaled);
-    return status;
-  }
-  PLEAT_TRY(set_matrix(push, node, 1, scaled));
-  if (shift != NULL && push->commit) return pleat_absorb_add_behind(push, node, shift);
-  pleat_tensor_release(shift);
-  return PLEAT_OK;
+  if (pleat_affine_has_shift(affine)) PLEAT_TRY(shift_behind(push, &m, affine, &shift));
+  return scale_matrix(push, &m, input == 0, affine, shift);
 }
 
 const pleat_absorber pleat_absorb_gemm = {"Gemm", up_gemm, down_gemm};

@@ -36,6 +36,7 @@ static pleat_status fold_scales(pleat_push *push, pleat_node *dequantize, int ax
   PLEAT_CHECK(
       pleat_absorb_scaled(push, spreads ? wide : scale, affine->scale, affine->channels == 1, channels, 1, &scaled));
   if (scaled == NULL || !push->commit) goto fail;
+  dequantize->outputs[0]->constant = NULL; /* it may have been computed for somebody who wanted to see it */
   status = pleat_push_set_weight(push, dequantize, 1, "_folded", scaled);
   scaled = NULL;
   if (status == PLEAT_OK && spreads) {
@@ -54,6 +55,12 @@ fail:
   return status;
 }
 
+bool pleat_absorb_is_dequantized(const pleat_push *push, const pleat_node *node, size_t input) {
+  const pleat_value *value = input < node->input_count ? node->inputs[input] : NULL;
+  return !push->ctx->for_session && value != NULL && value->producer != NULL &&
+         pleat_node_is(value->producer, "DequantizeLinear");
+}
+
 pleat_status pleat_absorb_dequantized(pleat_push *push, pleat_node *node, size_t input, int axis, size_t channels,
                                       const pleat_affine *affine) {
   const pleat_tensor *scale = NULL, *zero = NULL;
@@ -61,6 +68,9 @@ pleat_status pleat_absorb_dequantized(pleat_push *push, pleat_node *node, size_t
   if (dequantize->input_count < 2 || dequantize->graph != node->graph) {
     return pleat_push_refuse(push, "the quantised weight is made outside of this subgraph");
   }
+  const pleat_tensor *stored = NULL;
+  PLEAT_TRY(pleat_value_constant(dequantize->inputs[0], &stored, push->ctx->error));
+  if (stored == NULL) return pleat_push_refuse(push, "the quantised weight is computed while running");
   const char *why = refusal(dequantize, affine);
   if (why != NULL) return pleat_push_refuse(push, "%s", why);
   PLEAT_TRY(pleat_push_weight(push, dequantize->inputs[1], "the quantisation's scale", &scale));

@@ -194,10 +194,24 @@ void pleat_push_name(char name[PLEAT_NAME_SIZE], const char *base, const char *s
   memcpy(name + length, suffix, strlen(suffix) + 1);
 }
 
+/* A quantised weight behind a Transpose or the like: where it is not, absorb_qdq.c keeps it quantised. */
+static bool is_rearranged_dequantized(const pleat_value *value) {
+  const pleat_node *node = value->producer;
+  for (int depth = 0; depth < 8 && node != NULL && node->input_count > 0 && node->inputs[0] != NULL; depth++) {
+    if (pleat_node_is(node, "DequantizeLinear")) return depth > 0;
+    node = node->inputs[0]->producer;
+  }
+  return false;
+}
+
 pleat_status pleat_push_weight(pleat_push *push, pleat_value *value, const char *what,
                                const pleat_tensor **out_tensor) {
   *out_tensor = NULL;
   if (value == NULL) return pleat_push_refuse(push, "%s is missing", what);
+  if (!push->ctx->for_session && is_rearranged_dequantized(value)) {
+    return pleat_push_refuse(push, "%s '%s' is quantised and rearranged afterwards: it would become floating point",
+                             what, value->name);
+  }
   return pleat_affine_read_weight(push->ctx, value, PLEAT_UNDEFINED, what, out_tensor, push->reason);
 }
 
@@ -252,13 +266,16 @@ pleat_status pleat_affine_replace_by(pleat_push *push, pleat_node *node, const c
                                      pleat_tensor *constant) {
   char name[PLEAT_NAME_SIZE];
   pleat_graph *graph = node->graph;
-  pleat_value *result = node->outputs[0], *operand = NULL;
+  pleat_value *result = node->outputs[0];
   pleat_push_name(name, result->name, strcmp(op_type, "Add") == 0 ? "_Add" : "_Mul");
-  PLEAT_TRY(pleat_graph_add_constant(graph, name, constant, &operand, push->ctx->error));
   pleat_node *added = pleat_graph_add_node(graph, node, op_type, "", node->name);
   bool good = added != NULL && pleat_node_set_output(node, 0, NULL) && pleat_node_set_input(added, 0, value) &&
-              pleat_node_set_input(added, 1, operand) && pleat_node_set_output(added, 0, result);
-  if (!good) return PLEAT_OOM(push->ctx->error);
+              pleat_node_set_output(added, 0, result);
+  if (!good) {
+    pleat_tensor_release(constant);
+    return PLEAT_OOM(push->ctx->error);
+  }
+  PLEAT_TRY(pleat_push_set_operand(push, added, name, result->shape.rank, constant));
   pleat_node_remove(node);
   return PLEAT_OK;
 }

@@ -2,7 +2,8 @@
  *
  * Before a convolution that pads with zeros the shift cannot go into the bias, since it does not reach the padding.
  * There the scale goes into the weight and an Add of shift / scale stays: conv_W(s x + t) = conv_sW(x + t / s), padding
- * included. */
+ * included. Where the result is smaller than the input and its positions are known, what the shift adds to each of them
+ * is added behind instead (absorb_border.c). */
 #include <string.h>
 
 #include "fold/push.h"
@@ -23,7 +24,8 @@ static pleat_status push_and_commit(pleat_push *push, pleat_node *node, const pl
 static bool feeds_convolutions(const pleat_node *node) {
   const pleat_value *result = node->outputs[0];
   for (size_t i = 0; i < result->use_count; i++) {
-    if (!pleat_node_is(result->uses[i].node, "Conv")) return false;
+    const pleat_node *reader = result->uses[i].node;
+    if (!pleat_node_is(reader, "Conv") && !pleat_node_is(reader, "ConvTranspose")) return false;
   }
   return result->use_count > 0;
 }

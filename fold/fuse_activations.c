@@ -1,10 +1,12 @@
-/* For sessions: a Conv or Gemm with what follows it at once - the sum with a value of the same shape (a residual
- * connection), then an activation - becomes one FusedConv or FusedGemm (see ops/fused.c), which a kernel computes in
- * one pass over memory. The fused node takes the place of the last of its parts, where all of its inputs are there. */
+/* For sessions: a Conv, Gemm or lone BatchNormalization with what follows it at once - the sum with a value of the same
+ * shape (a residual connection), then an activation - becomes one fused node (see ops/fused.c), which a kernel computes
+ * in one pass over memory. The fused node takes the place of the last of its parts, where all of its inputs are there.
+ */
 #include <math.h>
 #include <string.h>
 
 #include "fold/fold.h"
+#include "ops/batch_normalization.h"
 
 /* What was found behind a Conv or Gemm. */
 typedef struct match {
@@ -118,6 +120,25 @@ static bool drop(pleat_node *node) {
   return true;
 }
 
+/* The operators that take an activation, and those that take a sum before it. */
+static const struct kind {
+  const char *op_type, *fused;
+  int since;
+  size_t inputs;
+  bool has_sum;
+} kinds[] = {
+    {"BatchNormalization", "FusedBatchNormalization", 9, 5, false},
+    {"Conv", "FusedConv", 1, 3, true},
+    {"Gemm", "FusedGemm", 7, 3, false},
+};
+
+static const struct kind *kind_of(const pleat_node *node) {
+  for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+    if (pleat_node_is(node, kinds[i].op_type) && pleat_node_since(node) >= kinds[i].since) return &kinds[i];
+  }
+  return NULL;
+}
+
 static bool copy_attributes(const pleat_node *from, pleat_node *to) {
   for (size_t i = 0; i < from->attr_count; i++) {
     pleat_attr attr = from->attrs[i];
@@ -134,14 +155,14 @@ static pleat_status replace(pleat_pass_context *ctx, const match *m) {
       .name = "activation", .type = PLEAT_ATTR_STRING, .count = strlen(m->name), .s = m->name};
   const pleat_attr alpha = {.name = "activation_alpha", .type = PLEAT_ATTR_FLOAT, .f = m->alpha};
   const pleat_attr beta = {.name = "activation_beta", .type = PLEAT_ATTR_FLOAT, .f = m->beta};
-  pleat_node *fused = pleat_graph_add_node(base->graph, last, pleat_node_is(base, "Conv") ? "FusedConv" : "FusedGemm",
-                                           PLEAT_INTERNAL_DOMAIN, base->name);
+  const struct kind *kind = kind_of(base);
+  pleat_node *fused = pleat_graph_add_node(base->graph, last, kind->fused, PLEAT_INTERNAL_DOMAIN, base->name);
   bool good = fused != NULL && copy_attributes(base, fused) && pleat_node_set_attr(fused, activation) &&
               pleat_node_set_attr(fused, alpha) && pleat_node_set_attr(fused, beta);
-  for (size_t i = 0; good && i < base->input_count && i < 3; i++) {
+  for (size_t i = 0; good && i < base->input_count && i < kind->inputs; i++) {
     good = base->inputs[i] == NULL || pleat_node_set_input(fused, i, base->inputs[i]);
   }
-  if (good && m->residual != NULL) good = pleat_node_set_input(fused, 3, m->residual);
+  if (good && m->residual != NULL) good = pleat_node_set_input(fused, kind->inputs, m->residual);
   good = good && drop(m->activation) && drop(m->gate) && drop(m->sum) && drop(base);
   good = good && pleat_node_set_output(fused, 0, result);
   return good ? PLEAT_OK : PLEAT_OOM(ctx->error);
@@ -151,9 +172,10 @@ static pleat_status visit(pleat_pass_context *ctx, pleat_graph *graph, bool *cha
   for (pleat_node *node = graph->first, *next; node != NULL; node = next) {
     match m = {.base = node, .name = ""};
     next = node->next;
-    bool is_conv = pleat_node_is(node, "Conv"), is_gemm = pleat_node_is(node, "Gemm");
-    if ((!is_conv && !is_gemm) || node->outputs[0] == NULL || (is_gemm && pleat_node_since(node) < 7)) continue;
-    if (is_conv) match_sum(&m);
+    const struct kind *kind = kind_of(node);
+    if (kind == NULL || node->outputs[0] == NULL) continue;
+    if (pleat_node_is(node, "BatchNormalization") && pleat_bn_is_training(node)) continue;
+    if (kind->has_sum) match_sum(&m);
     match_activation(&m);
     if (m.sum == NULL && m.activation == NULL) continue;
     while (next != NULL && (next == m.sum || next == m.gate || next == m.activation)) next = next->next;

@@ -78,15 +78,20 @@ static pleat_status state_as_pair(pleat_push *push, pleat_node *last, const plea
   }
   pleat_graph *graph = last->graph;
   pleat_push_name(name, last->outputs[0]->name, "_scaled");
-  pleat_value *scaled = pleat_graph_add_value(graph, name, source->dtype, &source->shape), *factor = NULL;
+  pleat_value *scaled = pleat_graph_add_value(graph, name, source->dtype, &source->shape);
   pleat_push_name(name, last->outputs[0]->name, "_scale");
-  pleat_status status = pleat_graph_add_constant(graph, name, scale, &factor, push->ctx->error);
-  pleat_node *mul = status == PLEAT_OK ? pleat_graph_add_node(graph, last->prev, "Mul", "", name) : NULL;
-  bool good = mul != NULL && scaled != NULL && pleat_node_set_input(mul, 0, source) &&
-              pleat_node_set_input(mul, 1, factor) && pleat_node_set_output(mul, 0, scaled);
-  if (!good) {
+  pleat_node *mul = pleat_graph_add_node(graph, last->prev, "Mul", "", name);
+  pleat_status status = PLEAT_OK;
+  if (mul == NULL || scaled == NULL || !pleat_node_set_input(mul, 0, source) ||
+      !pleat_node_set_output(mul, 0, scaled)) {
+    status = PLEAT_OOM(push->ctx->error);
+    pleat_tensor_release(scale);
+  } else {
+    status = pleat_push_set_operand(push, mul, name, last->outputs[0]->shape.rank, scale);
+  }
+  if (status != PLEAT_OK) {
     pleat_tensor_release(shift);
-    return status != PLEAT_OK ? status : PLEAT_OOM(push->ctx->error);
+    return status;
   }
   return pleat_affine_replace_by(push, last, "Add", scaled, shift);
 }
@@ -106,8 +111,9 @@ static pleat_status merge(pleat_push *push, pleat_node *node, bool *changed) {
   /* In a file a pair is left as its author wrote it; a session takes one step for two. */
   if (length < (push->ctx->for_session ? 2u : 3u)) return PLEAT_OK;
   const pleat_dim channels = node->outputs[0]->shape.rank > 1 ? node->outputs[0]->shape.dims[1] : pleat_dim_unknown();
-  bool as_bn =
-      affine.axis == 1 && channels.value == (int64_t)affine.channels && source->dtype == node->outputs[0]->dtype;
+  bool as_bn = /* before opset 7 a BatchNormalization in inference has other attributes */
+      pleat_graph_opset(node->graph->root, "") >= 7 && affine.axis == 1 && channels.value == (int64_t)affine.channels &&
+      source->dtype == node->outputs[0]->dtype;
   if (!as_bn && length < 3) return PLEAT_OK;
   *changed = true;
   return as_bn ? state_as_bn(push, node, &affine, source) : state_as_pair(push, node, &affine, source);

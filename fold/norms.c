@@ -1,4 +1,6 @@
-/* The BatchNormalizations of a model as numbers, for reports: what the passes compute before they fold, handed out. */
+/* The BatchNormalizations of a model as numbers, for reports: what the passes compute before they fold, handed out.
+ *
+ * The list owns copies in an arena of its own: graph and model may be gone while it is read. */
 #include <string.h>
 
 #include "fold/affine.h"

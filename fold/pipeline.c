@@ -1,5 +1,5 @@
 /* The pipeline: runs the passes of passes.def in order, again and again until a round changes nothing, with the
- * verifier after each pass in debug builds. Also the public folding of a model: import, pipeline, export. */
+ * verifier after each pass in debug builds. */
 #include <string.h>
 
 #include "fold/report.h"
@@ -136,27 +136,4 @@ pleat_status pleat_fold_each_graph(pleat_pass_context *ctx, pleat_graph *graph,
     }
   }
   return visit(ctx, graph, changed);
-}
-
-pleat_status pleat_model_fold(const pleat_model *model, const pleat_fold_options *options, pleat_model **out_model,
-                              pleat_fold_report **out_report, pleat_error *error) {
-  pleat_status status = PLEAT_OK;
-  pleat_graph *graph = NULL;
-  pleat_fold_report *report = NULL;
-  pleat_import_options import = {.inline_functions = false};
-  if (out_model != NULL) *out_model = NULL;
-  if (out_report != NULL) *out_report = NULL;
-  if (model == NULL) return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "NULL argument");
-  PLEAT_CHECK(pleat_graph_import(model, &import, &graph, error));
-  PLEAT_CHECK(pleat_graph_infer(graph, error));
-  PLEAT_CHECK(pleat_fold_run(graph, options, false, &report, error));
-  if (out_model != NULL) PLEAT_CHECK(pleat_graph_export(graph, out_model, error));
-  if (out_report != NULL) {
-    *out_report = report;
-    report = NULL;
-  }
-fail:
-  pleat_fold_report_destroy(report);
-  pleat_graph_destroy(graph);
-  return status;
 }

@@ -242,6 +242,41 @@ pleat_status pleat_report_finish(pleat_report *report, const pleat_graph *graph,
   return PLEAT_OK;
 }
 
+static bool has_entry(const pleat_fold_report *report, const char *node) {
+  for (size_t i = 0; i < report->entry_count; i++) {
+    if (strcmp(report->entries[i].node, node) == 0) return true;
+  }
+  return false;
+}
+
+pleat_status pleat_report_add_functions(pleat_fold_report *report, const pleat_fold_report *inlined, const char *why,
+                                        pleat_error *error) {
+  pleat_arena *arena = ((owned_report *)(void *)report)->arena;
+  if (inlined == NULL) return PLEAT_OK;
+  pleat_fold_entry *entries = pleat_arena_array(arena, report->entry_count + inlined->entry_count, sizeof *entries);
+  size_t count = report->entry_count;
+  if (entries == NULL) return PLEAT_OOM(error);
+  if (count > 0) memcpy(entries, report->entries, count * sizeof *entries);
+  for (size_t i = 0; i < inlined->entry_count; i++) {
+    const pleat_fold_entry *from = &inlined->entries[i];
+    if (strcmp(from->op_type, "BatchNormalization") != 0 || has_entry(report, from->node)) continue;
+    const char *reason = from->action == PLEAT_FOLD_KEPT ? from->reason : why;
+    pleat_fold_entry entry = {.pass = pleat_arena_strdup(arena, from->pass),
+                              .node = pleat_arena_strdup(arena, from->node),
+                              .op_type = "BatchNormalization",
+                              .action = PLEAT_FOLD_KEPT,
+                              .target = "",
+                              .reason = pleat_arena_printf(arena, "inside of a function: %s", reason)};
+    if (entry.pass == NULL || entry.node == NULL || entry.reason == NULL) return PLEAT_OOM(error);
+    entries[count++] = entry;
+    report->norms_before++;
+    report->norms_after++;
+  }
+  report->entries = entries;
+  report->entry_count = count;
+  return PLEAT_OK;
+}
+
 void pleat_fold_report_destroy(pleat_fold_report *report) {
   if (report != NULL) pleat_arena_destroy(((owned_report *)(void *)report)->arena);
 }

@@ -216,31 +216,48 @@ static pleat_status pass_slice(const passage *p) {
 
 /* ---- Pad, Resize, means, sums ---- */
 
-static pleat_status pass_pad(const passage *p) {
-  const char *mode = pleat_attr_string(p->node, "mode");
+/* How much a Pad adds along `axis` and elsewhere. False with a reason when that is not known. */
+static pleat_status pad_amounts(const passage *p, int axis, bool *out_any, bool *out_on_axis) {
   const int64_t *attribute = NULL;
-  const pleat_tensor *pads = NULL, *value = NULL;
+  const pleat_tensor *pads = NULL, *axes = NULL;
   size_t count = pleat_attr_ints(p->node, pleat_node_since(p->node) < 2 ? "paddings" : "pads", &attribute);
-  double fill = pleat_node_since(p->node) < 11 ? pleat_attr_float(p->node, "value") : 0;
-  bool any = false, pads_channels = false;
+  *out_any = *out_on_axis = false;
   if (pleat_node_since(p->node) >= 11) {
-    bool has_axes = p->node->input_count > 3 && p->node->inputs[3] != NULL;
+    const bool has_axes = p->node->input_count > 3 && p->node->inputs[3] != NULL;
     PLEAT_TRY(pleat_value_constant(p->node->inputs[1], &pads, p->push->ctx->error));
-    if (p->node->input_count > 2 && p->node->inputs[2] != NULL) {
-      PLEAT_TRY(pleat_value_constant(p->node->inputs[2], &value, p->push->ctx->error));
-      fill = value != NULL && value->count == 1 ? pleat_load_f64(value->dtype, value->data, 0) : 1;
+    if (has_axes) PLEAT_TRY(pleat_value_constant(p->node->inputs[3], &axes, p->push->ctx->error));
+    if (pads == NULL || (has_axes && (axes == NULL || axes->count * 2 != pads->count))) {
+      return pleat_push_refuse(p->push, "a Pad whose amounts are computed while running is in the way");
     }
-    if (pads == NULL || has_axes)
-      return pleat_push_refuse(p->push, "a Pad whose amounts are not plain constants is in the way");
     count = pads->count;
   }
-  for (size_t i = 0; i < count; i++) {
-    int64_t amount = pads != NULL ? pleat_load_i64(pads->dtype, pads->data, i) : attribute[i];
-    any = any || amount != 0;
-    pads_channels = pads_channels || (amount != 0 && (int)(i % (count / 2)) == p->given->axis);
+  for (size_t i = 0; i + count % 2 < count; i++) {
+    int place = (int)(i % (count / 2));
+    const int64_t amount = pads != NULL ? pleat_load_i64(pads->dtype, pads->data, i) : attribute[i];
+    if (amount == 0) continue;
+    *out_any = true;
+    if (axes != NULL &&
+        !pleat_axis(pleat_load_i64(axes->dtype, axes->data, (size_t)place), input_shape(p)->rank, &place)) {
+      return pleat_push_refuse(p->push, "a Pad along axes that are not known is in the way");
+    }
+    *out_on_axis = *out_on_axis || place == axis;
   }
+  return PLEAT_OK;
+}
+
+static pleat_status pass_pad(const passage *p) {
+  const char *mode = pleat_attr_string(p->node, "mode");
+  const pleat_tensor *value = NULL;
+  double fill = pleat_node_since(p->node) < 11 ? pleat_attr_float(p->node, "value") : 0;
+  bool any, pads_channels;
+  PLEAT_TRY(pad_amounts(p, p->given->axis, &any, &pads_channels));
+  if (p->push->reason[0] != '\0') return PLEAT_OK;
   if (!any) return pass_unchanged(p);
   if (pads_channels) return pleat_push_refuse(p->push, "a Pad adds channels");
+  if (pleat_node_since(p->node) >= 11 && p->node->input_count > 2 && p->node->inputs[2] != NULL) {
+    PLEAT_TRY(pleat_value_constant(p->node->inputs[2], &value, p->push->ctx->error));
+    fill = value != NULL && value->count == 1 ? pleat_load_f64(value->dtype, value->data, 0) : 1;
+  }
   bool is_constant = mode[0] == '\0' || strcmp(mode, "constant") == 0;
   if (is_constant && (pleat_affine_has_shift(p->given) || fill != 0)) {
     return pleat_push_refuse(p->push, "a Pad with a constant is in the way: only a scale passes it, and only zeros");

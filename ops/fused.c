@@ -9,7 +9,7 @@
 
 #include "ops/ops.h"
 
-extern const pleat_op_def pleat_op_Conv, pleat_op_Gemm;
+extern const pleat_op_def pleat_op_BatchNormalization, pleat_op_Conv, pleat_op_Gemm;
 
 /* ---- the parts ---- */
 
@@ -92,13 +92,33 @@ static pleat_status prepare_part(pleat_call *call, part *p, const pleat_node *no
   return PLEAT_OK;
 }
 
-static const pleat_op_def *base_of(const pleat_node *node) {
-  return strcmp(node->op_type, "FusedConv") == 0 ? &pleat_op_Conv : &pleat_op_Gemm;
+/* What each of the operators starts with. */
+static const struct base {
+  const char *fused;
+  const pleat_op_def *def;
+  size_t inputs; /* of the base operator; Z comes behind them */
+  bool has_sum;
+} bases[] = {
+    {"FusedBatchNormalization", &pleat_op_BatchNormalization, 5, false},
+    {"FusedConv", &pleat_op_Conv, 3, true},
+    {"FusedGemm", &pleat_op_Gemm, 3, true},
+};
+
+static const struct base *base_of(const pleat_node *node) {
+  size_t i = 0;
+  while (strcmp(bases[i].fused, node->op_type) != 0) i++;
+  return &bases[i];
 }
 
 /* The base operator's newest version: opsets differ only in types. */
 static const pleat_op_version *base_version(const pleat_node *node) {
-  return pleat_op_version_at(base_of(node), INT32_MAX);
+  return pleat_op_version_at(base_of(node)->def, INT32_MAX);
+}
+
+/* Z; NULL: there is none. */
+static const pleat_tensor *residual_of(const pleat_call *call) {
+  const struct base *base = base_of(call->node);
+  return base->has_sum ? pleat_in(call, base->inputs) : NULL;
 }
 
 static pleat_status prepare(pleat_call *call) {
@@ -106,16 +126,18 @@ static pleat_status prepare(pleat_call *call) {
   pleat_node *base = pleat_arena_alloc(call->arena, sizeof *base);
   const char *name = pleat_attr_string(call->node, "activation");
   const struct activation *activation = find_activation(name);
-  const pleat_tensor *const y[2] = {call->outputs[0], pleat_in(call, 3)};
+  const pleat_tensor *const y[2] = {call->outputs[0], residual_of(call)};
+  const size_t inputs = base_of(call->node)->inputs;
   const pleat_tensor *const both[2] = {call->outputs[0], call->outputs[0]};
   if (state == NULL || base == NULL) return PLEAT_OOM(call->error);
   *base = *call->node;
-  base->op_type = base_of(call->node)->name;
+  base->op_type = base_of(call->node)->def->name;
   base->domain = "";
-  base->def = base_of(call->node);
+  base->def = base_of(call->node)->def;
   base->version = base_version(call->node);
   call->workspace_size = 0;
-  PLEAT_TRY(prepare_part(call, &state->parts[BASE], base, call->inputs, call->input_count < 3 ? call->input_count : 3));
+  PLEAT_TRY(prepare_part(call, &state->parts[BASE], base, call->inputs,
+                         call->input_count < inputs ? call->input_count : inputs));
   if (y[1] != NULL) PLEAT_TRY(prepare_part(call, &state->parts[SUM], part_node(call, "Add", 14, NULL), y, 2));
   if (activation != NULL) {
     bool gated = strcmp(name, "Silu") == 0;
@@ -145,7 +167,7 @@ static pleat_status run_part(const pleat_call *call, const part *p, const pleat_
 static pleat_status run(const pleat_call *call) {
   const fused *state = call->state;
   pleat_tensor gate = *call->outputs[0], *to_gate = &gate;
-  const pleat_tensor *sum[2] = {call->outputs[0], pleat_in(call, 3)};
+  const pleat_tensor *sum[2] = {call->outputs[0], residual_of(call)};
   const pleat_tensor *gated[2] = {call->outputs[0], &gate};
   bool is_gated = state->parts[GATE].kernel != NULL;
   if (gate.count > 0) gate.data = (char *)call->workspace + state->gate_offset;
@@ -163,13 +185,14 @@ static pleat_status infer(pleat_infer *ctx) {
   if (name[0] != '\0' && find_activation(name) == NULL) {
     return pleat_fail(ctx->error, PLEAT_MALFORMED_MODEL, "there is no activation '%s' to fuse", name);
   }
+  const struct base *kind = base_of(ctx->node);
   base.version = base_version(ctx->node);
-  if (base.input_count > 3) base.input_count = 3;
-  PLEAT_TRY(base_of(ctx->node)->infer(&base));
-  if (!pleat_infer_has(ctx, 3)) return PLEAT_OK;
+  if (base.input_count > kind->inputs) base.input_count = kind->inputs;
+  PLEAT_TRY(kind->def->infer(&base));
+  if (!kind->has_sum || !pleat_infer_has(ctx, kind->inputs)) return PLEAT_OK;
+  const pleat_type *z = &ctx->inputs[kind->inputs];
   pleat_shape merged;
-  if (ctx->inputs[3].dtype != ctx->outputs[0].dtype ||
-      !pleat_shape_merge(&ctx->inputs[3].shape, &ctx->outputs[0].shape, &merged)) {
+  if (z->dtype != ctx->outputs[0].dtype || !pleat_shape_merge(&z->shape, &ctx->outputs[0].shape, &merged)) {
     return pleat_fail(ctx->error, PLEAT_SHAPE_MISMATCH, "Z does not have the type and shape of the result");
   }
   ctx->outputs[0].shape = merged;
@@ -193,6 +216,12 @@ static double gemm_macs(const pleat_infer *ctx) {
 
 static const pleat_op_version versions[] = {
     {.since = 1, .min_inputs = 2, .max_inputs = 4, .min_outputs = 1, .max_outputs = 1, .types = PLEAT_M_FLOATS}, {0}};
+
+static const pleat_op_version norm_versions[] = {
+    {.since = 1, .min_inputs = 5, .max_inputs = 5, .min_outputs = 1, .max_outputs = 1, .types = PLEAT_M_FLOATS}, {0}};
+
+static const pleat_op_attr norm_attrs[] = {
+    {.name = "epsilon", .type = PLEAT_ATTR_FLOAT, .f = 1e-5f}, ACTIVATION_ATTRS, {0}};
 
 static const pleat_op_attr conv_attrs[] = {{.name = "auto_pad", .type = PLEAT_ATTR_STRING, .s = "NOTSET"},
                                            {.name = "dilations", .type = PLEAT_ATTR_INTS},
@@ -229,3 +258,10 @@ const pleat_op_def pleat_op_FusedGemm = {.domain = PLEAT_INTERNAL_DOMAIN,
                                          .infer = infer,
                                          .kernels = kernels,
                                          .macs = gemm_macs};
+
+const pleat_op_def pleat_op_FusedBatchNormalization = {.domain = PLEAT_INTERNAL_DOMAIN,
+                                                       .name = "FusedBatchNormalization",
+                                                       .versions = norm_versions,
+                                                       .attrs = norm_attrs,
+                                                       .infer = infer,
+                                                       .kernels = kernels};

@@ -196,7 +196,7 @@ static void draw_tick(FILE *file, const panel *panel, double value, double end, 
   char label[32];
   fprintf(file, "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\"/>\n", x, TOP - 4, x, end + 4,
           strong ? "#9a9a9a" : "#dcdcdc");
-  snprintf(label, sizeof label, fabs(value) >= 1e4 || (value != 0 && fabs(value) < 1e-3) ? "%.0e" : "%g", value);
+  snprintf(label, sizeof label, fabs(value) > 1e4 || (value != 0 && fabs(value) < 1e-3) ? "%.0e" : "%g", value);
   put_text(file, x, TOP - 9, "text-anchor=\"middle\" fill=\"" FAINT "\"", label, sizeof label);
   put_text(file, x, end + 17, "text-anchor=\"middle\" fill=\"" FAINT "\"", label, sizeof label);
 }

@@ -1,4 +1,6 @@
-/* What `pleat fold` has to say: the entries of the fold report, and the verdict on exactness. */
+/* What `pleat fold` has to say: the entries of the fold report, and the verdict on exactness.
+ *
+ * The table shows two errors an output, one below the other; JSON has all that the library gives. */
 #include "fold.h"
 
 #include <inttypes.h>

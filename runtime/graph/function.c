@@ -35,12 +35,55 @@ pleat_status pleat_import_functions(pleat_importer *imp) {
   return PLEAT_OK;
 }
 
-const Onnx__FunctionProto *pleat_import_function(pleat_importer *imp, const Onnx__NodeProto *call) {
+static pleat_function_entry *find_entry(pleat_importer *imp, const Onnx__NodeProto *call) {
   pleat_function_entry *entry = NULL;
   if (imp->functions == NULL) return NULL;
   const char *key = function_key(imp, call->domain, call->op_type, call->overload);
   if (key != NULL) HASH_FIND(hh, imp->functions, key, strlen(key), entry);
+  return entry;
+}
+
+const Onnx__FunctionProto *pleat_import_function(pleat_importer *imp, const Onnx__NodeProto *call) {
+  const pleat_function_entry *entry = find_entry(imp, call);
   return entry != NULL ? entry->function : NULL;
+}
+
+static bool nodes_reach_norm(pleat_importer *imp, Onnx__NodeProto *const *nodes, size_t count);
+
+/* Whether a BatchNormalization stands in the body, or in what it calls. Asked once a function. */
+static bool function_reaches_norm(pleat_importer *imp, pleat_function_entry *entry) {
+  if (!entry->is_searched) {
+    entry->is_searched = true; /* before the search: a function that calls itself is rejected later */
+    entry->reaches_norm = nodes_reach_norm(imp, entry->function->node, entry->function->n_node);
+  }
+  return entry->reaches_norm;
+}
+
+static bool graph_reaches_norm(pleat_importer *imp, const Onnx__GraphProto *graph) {
+  return graph != NULL && nodes_reach_norm(imp, graph->node, graph->n_node);
+}
+
+static bool nodes_reach_norm(pleat_importer *imp, Onnx__NodeProto *const *nodes, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    const Onnx__NodeProto *node = nodes[i];
+    pleat_function_entry *callee = find_entry(imp, node);
+    const bool is_default = pleat_normal_domain(node->domain)[0] == '\0';
+    if (callee != NULL && function_reaches_norm(imp, callee)) return true;
+    if (callee == NULL && is_default && strcmp(pleat_text(node->op_type), "BatchNormalization") == 0) return true;
+    for (size_t k = 0; k < node->n_attribute; k++) {
+      const Onnx__AttributeProto *attr = node->attribute[k];
+      if (graph_reaches_norm(imp, attr->g)) return true;
+      for (size_t g = 0; g < attr->n_graphs; g++) {
+        if (graph_reaches_norm(imp, attr->graphs[g])) return true;
+      }
+    }
+  }
+  return false;
+}
+
+bool pleat_import_wants_inline(pleat_importer *imp, const Onnx__NodeProto *call) {
+  pleat_function_entry *entry = imp->inline_norms && !imp->inline_functions ? find_entry(imp, call) : NULL;
+  return imp->inline_functions || (entry != NULL && function_reaches_norm(imp, entry));
 }
 
 bool pleat_frame_resolve(const pleat_frame *frame, pleat_scope *scope, const Onnx__AttributeProto *message,

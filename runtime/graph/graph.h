@@ -132,6 +132,7 @@ struct pleat_graph {
   size_t node_id_count, node_capacity;
   size_t owned_count, owned_capacity;
   pleat_tensor **owned;                     /* heap tensors released with the graph */
+  bool inlined;                             /* calls of local functions were replaced by their bodies */
   const char *metadata_key, *metadata_text; /* to be appended on export; NULL: nothing */
   struct pleat_symbol_entry *symbols;       /* uthash: interned dimension names */
 };
@@ -212,6 +213,7 @@ bool pleat_graph_add_output(pleat_graph *graph, pleat_value *value);
 
 typedef struct pleat_import_options {
   bool inline_functions; /* replace calls of the model's local functions by their bodies */
+  bool inline_norms;     /* the same, for those only that come to a BatchNormalization */
 } pleat_import_options;
 
 /* import.c: builds the IR of a model's main graph, checks it (names, order, attribute types against ops.def, limits).

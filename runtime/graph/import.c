@@ -185,7 +185,10 @@ static pleat_status import_node(pleat_importer *imp, pleat_scope *scope, const O
     return pleat_fail(imp->error, PLEAT_MALFORMED_MODEL, "the node has no op_type");
   }
   const Onnx__FunctionProto *function = pleat_import_function(imp, message);
-  if (function != NULL && imp->inline_functions) return pleat_import_call(imp, scope, message, function, index);
+  if (function != NULL && pleat_import_wants_inline(imp, message)) {
+    imp->root->inlined = true;
+    return pleat_import_call(imp, scope, message, function, index);
+  }
   PLEAT_TRY(pleat_import_new_node(imp, scope, &node));
   if (!name_node(imp, scope->frame, message, node)) return PLEAT_OOM(imp->error);
   PLEAT_TRY(pleat_import_inputs(imp, scope, message, &node->inputs));
@@ -369,6 +372,7 @@ pleat_status pleat_graph_import(const pleat_model *model, const pleat_import_opt
   pleat_scope *scope = NULL;
   *out_graph = NULL;
   imp.inline_functions = options != NULL && options->inline_functions;
+  imp.inline_norms = options != NULL && options->inline_norms;
   imp.root = pleat_graph_new_root(model);
   imp.scratch = pleat_arena_create();
   if (imp.root == NULL || imp.scratch == NULL || (scope = pleat_scope_create(&imp, NULL, &frame, imp.root)) == NULL) {

@@ -45,6 +45,7 @@ struct pleat_frame {
 typedef struct pleat_function_entry {
   const char *key;
   const Onnx__FunctionProto *function;
+  bool is_searched, reaches_norm;
   UT_hash_handle hh;
 } pleat_function_entry;
 
@@ -53,7 +54,7 @@ typedef struct pleat_importer {
   pleat_graph *root;
   pleat_arena *scratch; /* scopes, frames: gone after the import */
   pleat_function_entry *functions;
-  bool inline_functions;
+  bool inline_functions, inline_norms; /* pleat_import_options */
   int graph_depth, function_depth;
   int inlined_nodes;
   pleat_error *error;
@@ -98,6 +99,8 @@ pleat_status pleat_import_check_node(pleat_importer *imp, const pleat_node *node
 /* ---- function.c ---- */
 
 pleat_status pleat_import_functions(pleat_importer *imp); /* fills imp->functions */
+/* Whether the options want this call replaced by the body of its function. */
+bool pleat_import_wants_inline(pleat_importer *imp, const Onnx__NodeProto *call);
 const Onnx__FunctionProto *pleat_import_function(pleat_importer *imp, const Onnx__NodeProto *call);
 pleat_status pleat_import_call(pleat_importer *imp, pleat_scope *scope, const Onnx__NodeProto *call,
                                const Onnx__FunctionProto *function, size_t index);

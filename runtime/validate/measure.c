@@ -1,4 +1,7 @@
-/* Errors of an output against the oracle, and what they mean. See pleat/check.h for the rule. */
+/* Errors of an output against the oracle, and what they mean.
+ *
+ * Everything is measured in double; the oracle's values are not rounded to the output's type first, but for counting
+ * steps. pleat/check.h has the rule. */
 #include <math.h>
 #include <string.h>
 

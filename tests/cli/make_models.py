@@ -60,7 +60,8 @@ def classifier():
 
 def norm(x, y, name, **attributes):
     """BatchNormalization with parameters of its own: name.s, name.b, name.m and name.v."""
-    return helper.make_node("BatchNormalization", [x] + [f"{name}.{part}" for part in "sbmv"], [y], name=name, **attributes)
+    inputs = [x] + [f"{name}.{part}" for part in "sbmv"]
+    return helper.make_node("BatchNormalization", inputs, [y], name=name, **attributes)
 
 
 def norm_constants(name, scale, bias, mean, var, dtype=np.float32):
@@ -70,7 +71,8 @@ def norm_constants(name, scale, bias, mean, var, dtype=np.float32):
 
 def norms():
     """Layers for the picture: usual ones, risky ones, one of a training graph, and names that XML has to escape."""
-    names = ["calm", "spread", "large", "dead", 'odd <&"\'> \u03b1 \x01', "a/very/long/name/" + 4 * "of/a/layer/" + "end"]
+    names = ["calm", "spread", "large", "dead", 'odd <&"\'> \u03b1 \x01',
+             "a/very/long/name/" + 4 * "of/a/layer/" + "end"]
     scales = {"spread": [1, 1, 1000], "large": [2000, 3000, 2500], "dead": [0, 1, 1]}
     nodes, constants = [], []
     for i, name in enumerate(names):

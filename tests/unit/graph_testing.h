@@ -224,7 +224,7 @@ static inline pleat_model *build_model(builder *b) {
 
 static inline pleat_graph *import(const pleat_model *model, bool inline_functions) {
   pleat_graph *graph = NULL;
-  ASSERT_OK(pleat_graph_import(model, &(pleat_import_options){inline_functions}, &graph, error));
+  ASSERT_OK(pleat_graph_import(model, &(pleat_import_options){.inline_functions = inline_functions}, &graph, error));
   ASSERT_OK(pleat_graph_verify(graph, error));
   return graph;
 }

@@ -1,0 +1,273 @@
+/* Making, opening and running oneDNN primitives; see onednn.h.
+ *
+ * The engine and the stream stand for "the CPU": made once, never changed, shared by all threads (with OpenMP, a stream
+ * only hands the primitive to the calling thread). */
+#include "ops/onednn/onednn.h"
+
+#include <omp.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
+static dnnl_engine_t cpu_engine;
+static dnnl_stream_t cpu_stream;
+
+static void make_engine(void) {
+  dnnl_engine_t engine = NULL;
+  if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success) return;
+  if (dnnl_stream_create(&cpu_stream, engine, dnnl_stream_default_flags) == dnnl_success) cpu_engine = engine;
+  else dnnl_engine_destroy(engine);
+}
+
+dnnl_engine_t pleat_dnn_engine(void) {
+  pthread_once(&engine_once, make_engine);
+  return cpu_engine;
+}
+
+int pleat_dnn_enter(int threads) {
+  const int before = omp_get_max_threads();
+  if (before != threads) omp_set_num_threads(threads);
+  return before;
+}
+
+void pleat_dnn_leave(int threads) {
+  if (omp_get_max_threads() != threads) omp_set_num_threads(threads);
+}
+
+pleat_status pleat_dnn_status(dnnl_status_t status, const char *what, pleat_error *error) {
+  switch (status) {
+  case dnnl_success:
+    return PLEAT_OK;
+  case dnnl_out_of_memory:
+    return PLEAT_OOM(error);
+  case dnnl_unimplemented:
+  case dnnl_invalid_arguments:
+    return pleat_fail(error, PLEAT_UNSUPPORTED, "oneDNN has no code for this");
+  default:
+    return pleat_fail(error, PLEAT_INTERNAL, "oneDNN failed: %s (status %d)", what, (int)status);
+  }
+}
+
+void *pleat_dnn_state(pleat_call *call, size_t size) {
+  return pleat_dnn_engine() != NULL ? pleat_call_state(call, size) : NULL;
+}
+
+dnnl_primitive_attr_t pleat_dnn_attr(dnnl_post_ops_t post_ops) {
+  dnnl_primitive_attr_t attr = NULL;
+  bool good = dnnl_primitive_attr_create(&attr) == dnnl_success &&
+              dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) == dnnl_success;
+  if (good && post_ops != NULL) good = dnnl_primitive_attr_set_post_ops(attr, post_ops) == dnnl_success;
+  if (post_ops != NULL) dnnl_post_ops_destroy(post_ops);
+  if (good) return attr;
+  if (attr != NULL) dnnl_primitive_attr_destroy(attr);
+  return NULL;
+}
+
+pleat_status pleat_dnn_describe(const pleat_call *call, const_dnnl_op_desc_t op, dnnl_primitive_attr_t attr,
+                                dnnl_primitive_desc_t *out_pd) {
+  dnnl_primitive_desc_t pd = NULL;
+  const char *name = "";
+  *out_pd = NULL;
+  if (attr == NULL) return PLEAT_OOM(call->error);
+  const int before = pleat_dnn_enter(call->threads);
+  dnnl_status_t status = dnnl_primitive_desc_create(&pd, op, attr, pleat_dnn_engine(), NULL);
+  pleat_dnn_leave(before);
+  dnnl_primitive_attr_destroy(attr);
+  PLEAT_TRY(pleat_dnn_status(status, "describing a primitive", call->error));
+  dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name);
+  if (strncmp(name, "ref", 3) == 0) {
+    dnnl_primitive_desc_destroy(pd);
+    return pleat_fail(call->error, PLEAT_UNSUPPORTED, "oneDNN has only reference code for this");
+  }
+  *out_pd = pd;
+  return PLEAT_OK;
+}
+
+static pleat_status add_arg(pleat_call *call, pleat_dnn_arg arg) {
+  pleat_dnn *dnn = call->state;
+  if (!PLEAT_PUSH(call->arena, dnn->args, dnn->arg_count, dnn->arg_capacity, arg)) return PLEAT_OOM(call->error);
+  return PLEAT_OK;
+}
+
+pleat_status pleat_dnn_build(pleat_call *call, dnnl_primitive_desc_t pd) {
+  pleat_dnn *dnn = call->state;
+  const dnnl_memory_desc_t *scratch = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
+  pleat_status status = PLEAT_OK;
+  if (scratch != NULL && dnnl_memory_desc_get_size(scratch) > 0) {
+    call->workspace_size = dnnl_memory_desc_get_size(scratch);
+    status = add_arg(call, (pleat_dnn_arg){.id = DNNL_ARG_SCRATCHPAD, .source = PLEAT_DNN_SCRATCH, .md = *scratch});
+  }
+  if (status == PLEAT_OK) {
+    const int before = pleat_dnn_enter(call->threads);
+    status = pleat_dnn_status(dnnl_primitive_create(&dnn->primitive, pd), "making a primitive", call->error);
+    pleat_dnn_leave(before);
+  }
+  dnnl_primitive_desc_destroy(pd);
+  return status;
+}
+
+pleat_status pleat_dnn_input(pleat_call *call, int id, size_t index, const dnnl_memory_desc_t *md) {
+  if (call->wanted != NULL && !pleat_dnn_layout(call->arena, md, &call->wanted[index])) return PLEAT_OOM(call->error);
+  return add_arg(call, (pleat_dnn_arg){.id = id, .source = PLEAT_DNN_INPUT, .index = index, .md = *md});
+}
+
+pleat_status pleat_dnn_output(pleat_call *call, int id, size_t index, const dnnl_memory_desc_t *md) {
+  if (!pleat_dnn_layout(call->arena, md, &call->outputs[index]->layout)) return PLEAT_OOM(call->error);
+  if (call->wanted == NULL && call->outputs[index]->layout != NULL) {
+    call->outputs[index]->layout = NULL;
+    return pleat_fail(call->error, PLEAT_UNSUPPORTED, "oneDNN's result would not be dense");
+  }
+  return add_arg(call, (pleat_dnn_arg){.id = id, .source = PLEAT_DNN_OUTPUT, .index = index, .md = *md});
+}
+
+pleat_status pleat_dnn_fixed(pleat_call *call, int id, void *data, const dnnl_memory_desc_t *md) {
+  return add_arg(call, (pleat_dnn_arg){.id = id, .source = PLEAT_DNN_FIXED, .fixed = data, .md = *md});
+}
+
+static void *own(pleat_call *call, size_t bytes) {
+  pleat_dnn *dnn = call->state;
+  void *memory = bytes <= SIZE_MAX - 64 ? aligned_alloc(64, (bytes + 63) & ~(size_t)63) : NULL;
+  if (memory == NULL) return NULL;
+  if (PLEAT_PUSH(call->arena, dnn->owned, dnn->owned_count, dnn->owned_capacity, memory)) return memory;
+  free(memory);
+  return NULL;
+}
+
+float *pleat_dnn_floats(pleat_call *call, size_t count) {
+  float *memory = count <= SIZE_MAX / sizeof(float) ? own(call, (count > 0 ? count : 1) * sizeof *memory) : NULL;
+  if (memory != NULL) memset(memory, 0, count * sizeof *memory);
+  return memory;
+}
+
+static pleat_status reorder_once(pleat_call *call, const dnnl_memory_desc_t *from, void *src,
+                                 const dnnl_memory_desc_t *to, void *dst) {
+  dnnl_engine_t engine = pleat_dnn_engine();
+  dnnl_primitive_desc_t pd = NULL;
+  dnnl_primitive_t reorder = NULL;
+  dnnl_memory_t a = NULL, b = NULL;
+  const int before = pleat_dnn_enter(call->threads);
+  dnnl_status_t status = dnnl_reorder_primitive_desc_create(&pd, from, engine, to, engine, NULL);
+  if (status == dnnl_success) status = dnnl_primitive_create(&reorder, pd);
+  if (status == dnnl_success) status = dnnl_memory_create(&a, from, engine, src);
+  if (status == dnnl_success) status = dnnl_memory_create(&b, to, engine, dst);
+  if (status == dnnl_success) {
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, a}, {DNNL_ARG_TO, b}};
+    status = dnnl_primitive_execute(reorder, cpu_stream, 2, args);
+  }
+  if (status == dnnl_success) status = dnnl_stream_wait(cpu_stream);
+  pleat_dnn_leave(before);
+  if (b != NULL) dnnl_memory_destroy(b);
+  if (a != NULL) dnnl_memory_destroy(a);
+  if (reorder != NULL) dnnl_primitive_destroy(reorder);
+  if (pd != NULL) dnnl_primitive_desc_destroy(pd);
+  return pleat_dnn_status(status, "packing a constant", call->error);
+}
+
+pleat_status pleat_dnn_constant(pleat_call *call, int id, size_t index, const dnnl_memory_desc_t *from,
+                                const dnnl_memory_desc_t *to) {
+  void *data = call->inputs[index]->data;
+  if (!dnnl_memory_desc_equal(from, to)) {
+    void *packed = own(call, dnnl_memory_desc_get_size(to));
+    if (packed == NULL) return PLEAT_OOM(call->error);
+    PLEAT_TRY(reorder_once(call, from, data, to, packed));
+    data = packed;
+  }
+  return pleat_dnn_fixed(call, id, data, to);
+}
+
+/* ---- running ---- */
+
+typedef struct instance {
+  size_t count;
+  void **handles; /* what each memory object points at */
+  dnnl_exec_arg_t args[];
+} instance;
+
+pleat_status pleat_dnn_open(pleat_call *call) {
+  const pleat_dnn *dnn = call->state;
+  const size_t count = dnn->arg_count, handles = count * sizeof(void *);
+  dnnl_status_t status = dnnl_success;
+  if (dnn->primitive == NULL) return PLEAT_OK;
+  instance *made = calloc(1, sizeof *made + count * sizeof made->args[0]);
+  if (made != NULL) made->handles = calloc(1, handles + 1);
+  if (made == NULL || made->handles == NULL) {
+    free(made);
+    return PLEAT_OOM(call->error);
+  }
+  call->instance = made;
+  for (; made->count < count && status == dnnl_success; made->count++) {
+    dnnl_exec_arg_t *arg = &made->args[made->count];
+    arg->arg = dnn->args[made->count].id;
+    status = dnnl_memory_create(&arg->memory, &dnn->args[made->count].md, pleat_dnn_engine(), DNNL_MEMORY_NONE);
+  }
+  if (status == dnnl_success) return PLEAT_OK;
+  pleat_dnn_close(call);
+  return pleat_dnn_status(status, "making a memory object", call->error);
+}
+
+void pleat_dnn_close(pleat_call *call) {
+  instance *made = call->instance;
+  if (made == NULL) return;
+  for (size_t i = 0; i < made->count; i++) {
+    if (made->args[i].memory != NULL) dnnl_memory_destroy(made->args[i].memory);
+  }
+  free(made->handles);
+  free(made);
+  call->instance = NULL;
+}
+
+static void *handle_of(const pleat_call *call, const pleat_dnn_arg *arg) {
+  switch (arg->source) {
+  case PLEAT_DNN_INPUT:
+    return call->inputs[arg->index]->data;
+  case PLEAT_DNN_OUTPUT:
+    return call->outputs[arg->index]->data;
+  case PLEAT_DNN_SCRATCH:
+    return call->workspace;
+  default:
+    return arg->fixed;
+  }
+}
+
+pleat_status pleat_dnn_run(const pleat_call *call) {
+  const pleat_dnn *dnn = call->state;
+  instance *mine = call->instance;
+  dnnl_status_t status = dnnl_success;
+  const int before = pleat_dnn_enter(call->threads);
+  for (size_t i = 0; i < mine->count && status == dnnl_success; i++) {
+    void *handle = handle_of(call, &dnn->args[i]);
+    if (handle == mine->handles[i]) continue;
+    status = dnnl_memory_set_data_handle_v2(mine->args[i].memory, handle, cpu_stream);
+    mine->handles[i] = status == dnnl_success ? handle : NULL;
+  }
+  if (status == dnnl_success) status = dnnl_primitive_execute(dnn->primitive, cpu_stream, (int)mine->count, mine->args);
+  if (status == dnnl_success) status = dnnl_stream_wait(cpu_stream);
+  pleat_dnn_leave(before);
+  return status == dnnl_success ? PLEAT_OK : pleat_dnn_status(status, "running a primitive", call->error);
+}
+
+void pleat_dnn_release(void *state) {
+  pleat_dnn *dnn = state;
+  if (dnn->primitive != NULL) dnnl_primitive_destroy(dnn->primitive);
+  for (size_t i = 0; i < dnn->owned_count; i++) free(dnn->owned[i]);
+  dnn->primitive = NULL;
+  dnn->owned_count = 0;
+}
+
+pleat_status pleat_dnn_prepare(pleat_call *call, pleat_status (*prepare)(pleat_call *call)) {
+  pleat_status status = prepare(call);
+  if (status != PLEAT_OK && call->state != NULL) pleat_dnn_release(call->state);
+  return status;
+}
+
+const char *pleat_dnn_refuse(const pleat_call *call, int least, int most) {
+  const pleat_tensor *x = pleat_in(call, 0);
+  if (x == NULL || pleat_out(call, 0) == NULL) return "a tensor is missing";
+  if (x->rank < least || x->rank > most) return "not for this number of dimensions";
+  for (size_t i = 0; i < call->input_count; i++) {
+    if (call->inputs[i] != NULL && call->inputs[i]->count == 0) return "an empty tensor";
+  }
+  if (call->outputs[0]->count == 0) return "an empty tensor";
+  return NULL;
+}

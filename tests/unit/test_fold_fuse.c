@@ -1,0 +1,184 @@
+/* Fusing in sessions: a Conv, Gemm or BatchNormalization with the sum and the activation behind it is one step, with
+ * the same results as the parts (the reference kernel is the parts), and only where nobody sees what lies between. */
+#include "fold_case.h"
+
+typedef struct activation {
+  const char *op;
+  float alpha, beta;
+  const char *alpha_name, *beta_name;
+} activation;
+
+static const activation activations[] = {
+    {"Relu", 0, 0, NULL, NULL},      {"LeakyRelu", 0.2f, 0, "alpha", NULL},
+    {"Elu", 0.7f, 0, "alpha", NULL}, {"Sigmoid", 0, 0, NULL, NULL},
+    {"Tanh", 0, 0, NULL, NULL},      {"HardSigmoid", 0.25f, 0.4f, "alpha", "beta"},
+    {"HardSwish", 0, 0, NULL, NULL},
+};
+
+static size_t step_count(pleat_session *session, const char *op_type) {
+  pleat_plan_info *info = NULL;
+  size_t count = 0;
+  ck_assert_int_eq(pleat_session_plan(session, NULL, 0, &info, NULL), PLEAT_OK);
+  for (size_t i = 0; i < info->step_count; i++) count += strcmp(info->steps[i].op_type, op_type) == 0;
+  pleat_plan_info_destroy(info);
+  return count;
+}
+
+/* Runs the model fused and as it is; both must agree. Returns how many steps of `op_type` the fused plan has. */
+static size_t compare_runs(builder *b, pleat_dtype dtype, const char *shape, const char *op_type, double tolerance) {
+  pleat_model *model = build_model(b);
+  pleat_session *fused = session_with(model, (pleat_session_options){.threads = 2});
+  pleat_session *plain = session_with(model, (pleat_session_options){.no_fold = true, .threads = 2});
+  pleat_tensor *found = run_one(fused, noise_tensor(dtype, shape, 7));
+  pleat_tensor *expected = run_one(plain, noise_tensor(dtype, shape, 7));
+  size_t count = step_count(fused, op_type);
+  assert_same(found, expected, tolerance);
+  pleat_tensor_release(found);
+  pleat_tensor_release(expected);
+  pleat_session_destroy(fused);
+  pleat_session_destroy(plain);
+  pleat_model_release(model);
+  return count;
+}
+
+/* x -> conv -> [+ residual] -> activation -> y, in double. */
+static builder conv_model(const activation *a, bool residual) {
+  builder b = build_begin(8, 14);
+  model_input(&b, "x", PLEAT_DOUBLE, "2,3,6,5");
+  noise_init(&b, "w", PLEAT_DOUBLE, "4,3,3,3", -1, 1);
+  noise_init(&b, "w2", PLEAT_DOUBLE, "4,3,1,1", -1, 1);
+  noise_init(&b, "b", PLEAT_DOUBLE, "4", -1, 1);
+  attr_ints(&b, model_node(&b, "Conv", "conv", "x,w,b", "c"), "pads", "1,1,1,1");
+  if (residual) {
+    model_node(&b, "Conv", "shortcut", "x,w2", "s");
+    model_node(&b, "Add", "add", "s,c", "sum");
+  }
+  Onnx__NodeProto *node = model_node(&b, a->op, "act", residual ? "sum" : "c", "y");
+  if (a->alpha_name != NULL) build_attr_float(&b, node, a->alpha_name, a->alpha);
+  if (a->beta_name != NULL) build_attr_float(&b, node, a->beta_name, a->beta);
+  model_output(&b, "y", PLEAT_DOUBLE, "?");
+  return b;
+}
+
+START_TEST(conv_with_activation) {
+  for (size_t i = 0; i < sizeof activations / sizeof activations[0]; i++) {
+    builder b = conv_model(&activations[i], false);
+    ck_assert_uint_eq(compare_runs(&b, PLEAT_DOUBLE, "2,3,6,5", "FusedConv", 0), 1);
+  }
+}
+END_TEST
+
+START_TEST(conv_with_residual_and_activation) {
+  for (size_t i = 0; i < sizeof activations / sizeof activations[0]; i++) {
+    builder b = conv_model(&activations[i], true);
+    ck_assert_uint_eq(compare_runs(&b, PLEAT_DOUBLE, "2,3,6,5", "FusedConv", 0), 1);
+  }
+}
+END_TEST
+
+START_TEST(clip_with_bounds_as_inputs) {
+  for (int which = 0; which < 3; which++) { /* both bounds, only the upper, only the lower */
+    builder b = build_begin(8, 14);
+    model_input(&b, "x", PLEAT_DOUBLE, "1,2,4,4");
+    noise_init(&b, "w", PLEAT_DOUBLE, "3,2,3,3", -1, 1);
+    model_init(&b, "low", PLEAT_DOUBLE, "", (const double[]){0});
+    model_init(&b, "high", PLEAT_DOUBLE, "", (const double[]){0.5});
+    model_node(&b, "Conv", "conv", "x,w", "c");
+    model_node(&b, "Clip", "act", ((const char *[]){"c,low,high", "c,,high", "c,low"})[which], "y");
+    model_output(&b, "y", PLEAT_DOUBLE, "?");
+    ck_assert_uint_eq(compare_runs(&b, PLEAT_DOUBLE, "1,2,4,4", "FusedConv", 0), 1);
+  }
+}
+END_TEST
+
+/* x * Sigmoid(x), and x * HardSigmoid(x) with the constants of HardSwish. */
+START_TEST(gated_activations) {
+  for (int swish = 0; swish < 2; swish++) {
+    builder b = build_begin(8, 14);
+    model_input(&b, "x", PLEAT_DOUBLE, "1,2,4,4");
+    noise_init(&b, "w", PLEAT_DOUBLE, "3,2,3,3", -1, 1);
+    model_node(&b, "Conv", "conv", "x,w", "c");
+    Onnx__NodeProto *gate = model_node(&b, swish ? "HardSigmoid" : "Sigmoid", "gate", "c", "g");
+    if (swish) build_attr_float(&b, gate, "alpha", 1.0f / 6);
+    model_node(&b, "Mul", "mul", swish ? "g,c" : "c,g", "y");
+    model_output(&b, "y", PLEAT_DOUBLE, "?");
+    ck_assert_uint_eq(compare_runs(&b, PLEAT_DOUBLE, "1,2,4,4", "FusedConv", 1e-7), 1);
+  }
+}
+END_TEST
+
+START_TEST(gemm_with_activation) {
+  builder b = build_begin(8, 14);
+  model_input(&b, "x", PLEAT_DOUBLE, "5,4");
+  noise_init(&b, "w", PLEAT_DOUBLE, "3,4", -1, 1);
+  noise_init(&b, "c", PLEAT_DOUBLE, "3", -1, 1);
+  Onnx__NodeProto *gemm = model_node(&b, "Gemm", "gemm", "x,w,c", "g");
+  build_attr_int(&b, gemm, "transB", 1);
+  build_attr_float(&b, gemm, "alpha", 0.5f);
+  model_node(&b, "Relu", "act", "g", "y");
+  model_output(&b, "y", PLEAT_DOUBLE, "?");
+  ck_assert_uint_eq(compare_runs(&b, PLEAT_DOUBLE, "5,4", "FusedGemm", 0), 1);
+}
+END_TEST
+
+/* BN -> Relu -> Conv: the pre-activation that cannot be folded is one step. */
+START_TEST(lone_norm_with_activation) {
+  builder b = build_begin(8, 15);
+  model_input(&b, "x", PLEAT_DOUBLE, "2,4,3,3");
+  add_parameters(&b, "", PLEAT_DOUBLE, 4);
+  bn_node(&b, b.graph, "bn", "x,scale,beta,mean,var", "n", 15);
+  model_node(&b, "Relu", "act", "n", "y");
+  model_output(&b, "y", PLEAT_DOUBLE, "?");
+  ck_assert_uint_eq(compare_runs(&b, PLEAT_DOUBLE, "2,4,3,3", "FusedBatchNormalization", 0), 1);
+}
+END_TEST
+
+/* float16: the parts round after each node, the fused one once. */
+START_TEST(halfs_are_widened) {
+  builder b = build_begin(8, 14);
+  model_input(&b, "x", PLEAT_FLOAT16, "1,2,4,4");
+  noise_init(&b, "w", PLEAT_FLOAT16, "3,2,3,3", -1, 1);
+  model_node(&b, "Conv", "conv", "x,w", "c");
+  model_node(&b, "Sigmoid", "act", "c", "y");
+  model_output(&b, "y", PLEAT_FLOAT16, "?");
+  ck_assert_uint_eq(compare_runs(&b, PLEAT_FLOAT16, "1,2,4,4", "FusedConv", 2e-3), 1);
+}
+END_TEST
+
+/* What lies between is an output, has another reader, or another shape: nothing is fused, or less. */
+START_TEST(not_where_it_would_be_seen) {
+  static const struct {
+    const char *extra_output, *reader, *residual;
+  } cases[] = {{"c", NULL, NULL}, {NULL, "c", NULL}, {NULL, NULL, "1,3,1,1"}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    builder b = build_begin(8, 14);
+    model_input(&b, "x", PLEAT_DOUBLE, "1,2,4,4");
+    noise_init(&b, "w", PLEAT_DOUBLE, "3,2,3,3", -1, 1);
+    noise_init(&b, "w2", PLEAT_DOUBLE, "3,2,4,4", -1, 1);
+    model_node(&b, "Conv", "conv", "x,w", "c");
+    if (cases[i].residual != NULL) { /* [1,3,1,1] broadcasts: no sum of equal shapes, and so no activation either */
+      model_node(&b, "Conv", "small", "x,w2", "r");
+      model_node(&b, "Add", "add", "c,r", "s");
+    }
+    model_node(&b, "Relu", "act", cases[i].residual != NULL ? "s" : "c", "y");
+    model_output(&b, "y", PLEAT_DOUBLE, "?");
+    if (cases[i].extra_output != NULL) model_output(&b, "c", PLEAT_DOUBLE, "?");
+    if (cases[i].reader != NULL) {
+      model_node(&b, "Neg", "neg", "c", "z");
+      model_output(&b, "z", PLEAT_DOUBLE, "?");
+    }
+    pleat_session *session = session_from(&b, (pleat_session_options){0});
+    ck_assert_uint_eq(step_count(session, "FusedConv"), 0);
+    pleat_session_destroy(session);
+  }
+}
+END_TEST
+
+Suite *make_suite(void) {
+  Suite *suite = suite_create("fold_fuse");
+  add_tests(suite, "fused",
+            (const TTest *const[]){conv_with_activation, conv_with_residual_and_activation, clip_with_bounds_as_inputs,
+                                   gated_activations, gemm_with_activation, lone_norm_with_activation,
+                                   halfs_are_widened, not_where_it_would_be_seen, NULL});
+  return suite;
+}
