@@ -28,7 +28,7 @@ static const cli_option options[] = {
     {"rtol", 0, "X", CLI_REAL, offsetof(validate_args, rtol), "relative tolerance (default 1e-3)", 0, 0},
     {"atol", 0, "X", CLI_REAL, offsetof(validate_args, atol), "absolute tolerance (default 1e-7)", 0, 0},
     {"noise", 0, "K", CLI_REAL, offsetof(validate_args, noise),
-     "rounding noise allowed, in spacings of the type at the output's largest value (default 16; 0: none)", 0, 0},
+     "rounding noise allowed, in spacings of the type (default 16; 0: none)", 0, 0},
     {"folded", 0, NULL, CLI_FLAG, offsetof(validate_args, folded), "check the model that 'pleat fold' would write", 0,
      0},
     {"no-fold", 0, NULL, CLI_FLAG, offsetof(validate_args, no_fold), "run the graph as it is, without folding", 0, 0},
@@ -263,10 +263,9 @@ const cli_verb cli_verb_validate = {
         "Runs MODEL on recorded inputs and compares with the recorded outputs. TESTDIR has input_<i>.pb and\n"
         "output_<i>.pb, as in ONNX's own tests; without one, the test_data_set_* beside MODEL are taken.\n"
         "A value passes when |actual - expected| <= atol + rtol * |expected|, or when the difference is within the\n"
-        "rounding noise of a floating-point output: K * 2^-23 * its largest value for float. A test is skipped only "
-        "when the\n"
-        "model needs an operator or a type that is not supported. The last line is 'N passed, N failed, N\n"
-        "skipped'; the exit code is 1 when any failed.\n",
+        "rounding noise of a floating-point output: K * 2^-23 * its largest value for float. A test is skipped only\n"
+        "when the model needs an operator or a type that is not supported. The last line is 'N passed, N failed,\n"
+        "N skipped'; the exit code is 1 when any failed.\n",
     .examples = "  pleat validate model.onnx\n"
                 "  pleat validate model.onnx my_test --rtol 1e-4 --folded\n"
                 "  pleat validate --suite /usr/share/libonnx-testdata/data --json verdicts.json\n",

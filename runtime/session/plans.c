@@ -1,5 +1,6 @@
 /* The session's cache of plans, one for each set of input shapes, and the pools of workspaces. Everything here is under
  * the session's lock; kernels run outside of it. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,7 +103,9 @@ pleat_status pleat_session_acquire_workspace(pleat_session *session, pleat_cache
   if (idle != NULL) plan->idle = idle->next;
   pthread_mutex_unlock(&session->lock);
   *out_workspace = idle;
-  return idle != NULL ? PLEAT_OK : pleat_workspace_create(plan->plan, out_workspace, error);
+  if (idle == NULL) PLEAT_TRY(pleat_workspace_create(plan->plan, out_workspace, error));
+  (*out_workspace)->owner = plan;
+  return PLEAT_OK;
 }
 
 void pleat_session_release_workspace(pleat_session *session, pleat_cached_plan *plan, pleat_workspace *workspace) {
@@ -113,7 +116,42 @@ void pleat_session_release_workspace(pleat_session *session, pleat_cached_plan *
   pthread_mutex_unlock(&session->lock);
 }
 
+/* ---- the hot workspace ---- */
+
+static bool fits(const pleat_plan *plan, pleat_tensor *const *inputs) {
+  for (size_t i = 0; i < plan->input_count; i++) {
+    const pleat_tensor *key = &plan->input_shapes[i];
+    if (inputs[i] == NULL || key->kind == PLEAT_KIND_OTHER) {
+      if (inputs[i] != NULL || key->kind != PLEAT_KIND_OTHER) return false;
+      continue;
+    }
+    if (key->kind != inputs[i]->kind) return false;
+    if (key->kind == PLEAT_KIND_TENSOR && (key->dtype != inputs[i]->dtype || !pleat_same_shape(key, inputs[i])))
+      return false;
+  }
+  return true;
+}
+
+static void give_back(pleat_session *session, pleat_workspace *workspace) {
+  pleat_cached_plan *owner = workspace->owner;
+  pleat_session_release_workspace(session, owner, workspace);
+  pleat_session_release_plan(session, owner);
+}
+
+pleat_workspace *pleat_session_take_hot(pleat_session *session, pleat_tensor *const *inputs) {
+  pleat_workspace *workspace = atomic_exchange(&session->hot, NULL);
+  if (workspace == NULL || fits(workspace->plan, inputs)) return workspace;
+  give_back(session, workspace);
+  return NULL;
+}
+
+void pleat_session_leave_hot(pleat_session *session, pleat_workspace *workspace) {
+  pleat_workspace *before = atomic_exchange(&session->hot, workspace);
+  if (before != NULL) give_back(session, before);
+}
+
 void pleat_session_destroy_plans(pleat_session *session) {
+  pleat_session_leave_hot(session, NULL);
   while (session->plans != NULL) {
     pleat_cached_plan *next = session->plans->next;
     destroy_cached(session->plans);

@@ -191,22 +191,41 @@ static void bind_inputs(pleat_workspace *ws, pleat_tensor *const *inputs) {
   }
 }
 
-static pleat_status run_plan(pleat_session *session, pleat_cached_plan *cached, pleat_tensor *const *inputs,
-                             pleat_tensor **outputs, pleat_error *error) {
-  pleat_workspace *ws = NULL;
-  PLEAT_TRY(pleat_session_acquire_workspace(session, cached, &ws, error));
+/* A workspace for inputs that are not those of the last run: checked, with the plan found or built, and held. */
+static pleat_status acquire(pleat_session *session, pleat_tensor *const *inputs, pleat_workspace **out_workspace,
+                            pleat_error *error) {
+  pleat_cached_plan *cached = NULL;
+  pleat_tensor *shapes = calloc(session->input_count + 1, sizeof *shapes);
+  if (shapes == NULL) return PLEAT_OOM(error);
+  pleat_status status = describe_inputs(session, inputs, shapes, error);
+  if (status == PLEAT_OK) status = pleat_session_acquire_plan(session, shapes, &cached, error);
+  free(shapes);
+  if (status != PLEAT_OK) return status;
+  status = pleat_session_acquire_workspace(session, cached, out_workspace, error);
+  if (status != PLEAT_OK) pleat_session_release_plan(session, cached);
+  return status;
+}
+
+/* Runs in a workspace; `outputs` as in pleat_session_run. */
+static pleat_status run_in(pleat_session *session, pleat_workspace *ws, pleat_tensor *const *inputs,
+                           pleat_tensor **outputs, pleat_error *error) {
+  const size_t count = session->output_count;
+  if (count > 0) memcpy(ws->results, outputs, count * sizeof *outputs);
   bind_inputs(ws, inputs);
-  pleat_status status = open_outputs(session, ws, outputs, error);
-  if (status == PLEAT_OK) status = run_steps(session, cached, ws, error);
-  if (status == PLEAT_OK) status = copy_outputs(session, ws, outputs, error);
-  pleat_session_release_workspace(session, cached, ws);
+  pleat_status status = open_outputs(session, ws, ws->results, error);
+  if (status == PLEAT_OK) status = run_steps(session, ws->owner, ws, error);
+  if (status == PLEAT_OK) status = copy_outputs(session, ws, ws->results, error);
+  for (size_t i = 0; i < count; i++) {
+    if (status == PLEAT_OK) outputs[i] = ws->results[i];
+    else if (outputs[i] == NULL) pleat_tensor_release(ws->results[i]);
+  }
+  pleat_arena_reset(ws->run_arena);
   return status;
 }
 
 pleat_status pleat_session_run(pleat_session *session, pleat_tensor *const *inputs, size_t input_count,
                                pleat_tensor **outputs, size_t output_count, pleat_error *error) {
-  pleat_status status = PLEAT_OK;
-  pleat_cached_plan *cached = NULL;
+  pleat_tensor **wide = NULL;
   if (session == NULL || (inputs == NULL && input_count > 0) || (outputs == NULL && output_count > 0)) {
     return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "NULL argument");
   }
@@ -214,26 +233,12 @@ pleat_status pleat_session_run(pleat_session *session, pleat_tensor *const *inpu
     return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "expected %zu inputs and %zu outputs, found %zu and %zu",
                       session->input_count, session->output_count, input_count, output_count);
   }
-  pleat_tensor *shapes = calloc(input_count + 1, sizeof *shapes);
-  pleat_tensor **results = calloc(output_count + 1, sizeof *results), **wide = NULL;
-  if (shapes == NULL || results == NULL) {
-    status = PLEAT_OOM(error);
-    goto fail;
-  }
-  if (output_count > 0) memcpy(results, outputs, output_count * sizeof *results);
-  PLEAT_CHECK(describe_inputs(session, inputs, shapes, error));
-  if (session->float64) PLEAT_CHECK(widen_inputs(session, inputs, &wide, error));
-  PLEAT_CHECK(pleat_session_acquire_plan(session, shapes, &cached, error));
-  status = run_plan(session, cached, wide != NULL ? wide : inputs, results, error);
-  pleat_session_release_plan(session, cached);
-fail:
-  for (size_t i = 0; results != NULL && i < output_count; i++) {
-    if (status == PLEAT_OK) outputs[i] = results[i];
-    else if (outputs[i] == NULL) pleat_tensor_release(results[i]);
-  }
+  pleat_workspace *ws = session->float64 ? NULL : pleat_session_take_hot(session, inputs);
+  if (ws == NULL) PLEAT_TRY(acquire(session, inputs, &ws, error));
+  pleat_status status = session->float64 ? widen_inputs(session, inputs, &wide, error) : PLEAT_OK;
+  if (status == PLEAT_OK) status = run_in(session, ws, wide != NULL ? wide : inputs, outputs, error);
   for (size_t i = 0; wide != NULL && i < input_count; i++) pleat_tensor_release(wide[i]);
   free(wide);
-  free(shapes);
-  free(results);
+  pleat_session_leave_hot(session, ws);
   return status;
 }

@@ -34,6 +34,8 @@ struct pleat_session {
   pleat_value_info *input_infos, *output_infos;
   pthread_mutex_t lock; /* the plan cache, the pools of workspaces, and the graph's lazily read constants */
   pleat_cached_plan *plans;
+  _Atomic(pleat_workspace *)
+      hot; /* the last run's workspace, its plan held: the next run of these shapes takes no lock */
   uint64_t clock;
 };
 
@@ -46,6 +48,10 @@ void pleat_session_release_plan(pleat_session *session, pleat_cached_plan *plan)
 pleat_status pleat_session_acquire_workspace(pleat_session *session, pleat_cached_plan *plan,
                                              pleat_workspace **out_workspace, pleat_error *error);
 void pleat_session_release_workspace(pleat_session *session, pleat_cached_plan *plan, pleat_workspace *workspace);
+/* Takes the hot workspace if it fits these inputs; NULL otherwise. */
+pleat_workspace *pleat_session_take_hot(pleat_session *session, pleat_tensor *const *inputs);
+/* Leaves a workspace, whose plan stays held, for the next run; what was there before goes back to its pool. */
+void pleat_session_leave_hot(pleat_session *session, pleat_workspace *workspace);
 void pleat_session_destroy_plans(pleat_session *session);
 
 #endif

@@ -15,10 +15,11 @@ static pleat_status lay_out_slots(pleat_workspace *ws, pleat_error *error) {
   ws->tensors = pleat_arena_array(ws->arena, plan->slot_count, sizeof *ws->tensors);
   ws->input_bindings = pleat_arena_array(ws->arena, plan->slot_count, sizeof *ws->input_bindings);
   ws->output_bindings = pleat_arena_array(ws->arena, plan->slot_count, sizeof *ws->output_bindings);
+  ws->results = pleat_arena_array(ws->arena, plan->output_count, sizeof(pleat_tensor *));
   ws->buffers = pleat_arena_array(ws->arena, plan->slot_count, sizeof *ws->buffers);
   ws->buffer_sizes = pleat_arena_array(ws->arena, plan->slot_count, sizeof *ws->buffer_sizes);
-  if (ws->tensors == NULL || ws->input_bindings == NULL || ws->output_bindings == NULL || ws->buffers == NULL ||
-      ws->buffer_sizes == NULL) {
+  if (ws->results == NULL || ws->tensors == NULL || ws->input_bindings == NULL || ws->output_bindings == NULL ||
+      ws->buffers == NULL || ws->buffer_sizes == NULL) {
     return PLEAT_OOM(error);
   }
   for (uint32_t i = 0; i < plan->slot_count; i++) {

@@ -12,14 +12,16 @@ typedef struct pleat_binding {
 
 typedef struct pleat_workspace {
   const pleat_plan *plan;
-  struct pleat_workspace *next; /* in the pool */
-  pleat_arena *arena;           /* what is laid out here */
-  pleat_arena *run_arena;       /* strings and list items of one run */
-  void *memory;                 /* the plan's arena */
-  pleat_tensor *tensors;        /* one per slot */
-  pleat_call *calls;            /* one per step */
+  struct pleat_workspace *next;    /* in the pool */
+  struct pleat_cached_plan *owner; /* while a run, or the session's hot place, holds it */
+  pleat_arena *arena;              /* what is laid out here */
+  pleat_arena *run_arena;          /* strings and list items of one run */
+  void *memory;                    /* the plan's arena */
+  pleat_tensor *tensors;           /* one per slot */
+  pleat_call *calls;               /* one per step */
   size_t input_binding_count, output_binding_count;
   pleat_binding *input_bindings, *output_bindings; /* slots that point into callers' memory */
+  pleat_tensor **results;                          /* one per graph output, while a run is under way */
   void **buffers;                                  /* DYNAMIC slots: grow, and stay for the next run */
   size_t *buffer_sizes;
 } pleat_workspace;
