@@ -58,7 +58,7 @@ static pleat_status resize_infer(pleat_infer *ctx) {
 
 /* ---- the kernel ---- */
 
-static pleat_resize_operand call_operand(const pleat_call *call, int operand) {
+pleat_resize_operand pleat_resize_call_operand(const pleat_call *call, int operand) {
   size_t i = operand_index(call->version, operand);
   const pleat_tensor *tensor = i > 0 ? pleat_in(call, i) : NULL;
   if (tensor == NULL || tensor->count == 0) return (pleat_resize_operand){.present = false};
@@ -104,7 +104,7 @@ static pleat_status resize_prepare(pleat_call *call) {
   size_t table_size = 0;
   resize_state *s = pleat_call_state(call, sizeof *s);
   if (s == NULL) return PLEAT_OOM(call->error);
-  for (int i = 0; i < 3; i++) operands[i] = call_operand(call, i);
+  for (int i = 0; i < 3; i++) operands[i] = pleat_resize_call_operand(call, i);
   PLEAT_TRY(pleat_resize_parse(call->node, call->version, x->rank, x->dims, operands, &s->resize, call->error));
   if (call->outputs[0]->count == 0) return PLEAT_OK;
   for (int i = 0; i < x->rank; i++) {

@@ -70,6 +70,9 @@ pleat_status pleat_resize_parse(const pleat_node *node, const pleat_op_version *
 /* Takes roi over once it is known. */
 void pleat_resize_set_roi(const pleat_node *node, pleat_resize *resize, const pleat_tensor *roi);
 
+/* resize.c: operand 0 (roi), 1 (scales) or 2 (sizes) of a call. */
+pleat_resize_operand pleat_resize_call_operand(const pleat_call *call, int operand);
+
 /* resize_axis.c: tables. Bytes that an axis' tables take; false on overflow. */
 bool pleat_resize_axis_size(const pleat_resize *resize, int axis, size_t *out_size);
 /* Sets up the axis in `memory` of that size, aligned for double; returns what follows it. */

@@ -1,4 +1,18 @@
-/* Tests of one operator call: builds the node by hand, infers, prepares and runs the reference kernel, and compares. */
+/* Runs one operator without a graph: a node made by hand goes through inference, selection, prepare and run of the
+ * reference kernel, and its outputs through the checks at the end of this file.
+ *
+ *   op_case c;
+ *   case_begin(&c, "Concat", 13);
+ *   case_int(&c, "axis", 1);
+ *   case_input(&c, FLOATS("2,1", 1, 2));
+ *   case_input(&c, FLOATS("2,2", 3, 4, 5, 6));
+ *   RUN_OK(&c);                                     or RUN_FAILS(&c, PLEAT_SHAPE_MISMATCH, "words of the message");
+ *   CHECK_TENSOR(c.outputs[0], "float[2,3]", float, 1, 3, 4, 2, 5, 6);
+ *   case_end(&c);
+ *
+ * A run that shall succeed is made with one, two and three threads, whose outputs must agree bit by bit, with each other
+ * and with pleat_node_evaluate(). Outputs and workspace are filled with rubbish before, and inputs must stay what they
+ * were. Shapes are texts: "2,3"; "" is a scalar. */
 #ifndef PLEAT_TESTS_OP_CASE_H
 #define PLEAT_TESTS_OP_CASE_H
 
@@ -9,129 +23,425 @@
 
 #include "core/error.h"
 #include "graph/infer.h"
-#include "ops/ops.h"
 
-enum { MAX_INPUTS = 4, MAX_ATTRS = 4 };
+enum { CASE_INPUTS = 6, CASE_OUTPUTS = 8, CASE_ATTRS = 12 };
 
-/* One operator call, described by the test and carried out by run_op. */
 typedef struct op_case {
   const char *op;
   int opset;
-  pleat_tensor *inputs[MAX_INPUTS]; /* released by run_op; NULL: absent, or past the end */
-  size_t input_count;
-  pleat_attr attrs[MAX_ATTRS];
-  size_t attr_count;
-  int threads;
-  int inplace; /* 1 + the input whose memory becomes the output's; 0: none */
+  int threads; /* 0: one, two and three, compared */
+  int inplace; /* 1 + the input whose memory becomes output 0's; 0: none */
+  size_t input_count, output_count, attr_count; /* no outputs: one */
+  pleat_tensor *inputs[CASE_INPUTS];            /* owned; NULL: absent */
+  bool late[CASE_INPUTS];                       /* inference and prepare do not see this input's data */
+  bool absent[CASE_OUTPUTS];                    /* outputs that the node leaves out */
+  pleat_attr attrs[CASE_ATTRS];
+  pleat_type types[CASE_OUTPUTS]; /* as inferred */
+  pleat_tensor *outputs[CASE_OUTPUTS];
+  pleat_error error;
+  pleat_node node;
+  pleat_value values[CASE_INPUTS + CASE_OUTPUTS];
+  pleat_value *value_pointers[CASE_INPUTS + CASE_OUTPUTS];
 } op_case;
 
-static inline pleat_tensor *tensor(pleat_dtype dtype, int rank, const int64_t *dims, const void *data) {
-  pleat_tensor *t;
-  ck_assert_int_eq(pleat_tensor_create(dtype, rank, dims, &t, NULL), PLEAT_OK);
-  if (data != NULL && t->count > 0) memcpy(t->data, data, pleat_bytes(t));
-  return t;
+/* ---- tensors ---- */
+
+/* "2,3" -> dims; "" is a scalar. Returns the rank. */
+static inline int case_dims(const char *text, int64_t *dims) {
+  int rank = 0;
+  while (*text != '\0') {
+    char *end = NULL;
+    dims[rank++] = strtoll(text, &end, 10);
+    text = *end == ',' ? end + 1 : end;
+  }
+  return rank;
 }
 
-#define DIMS(...)                                                                                                      \
-  (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]) {                                       \
-    __VA_ARGS__                                                                                                        \
-  }
+/* A tensor of the given elements; NULL leaves it zero (or it is empty). */
+static inline pleat_tensor *make_dims(pleat_dtype dtype, int rank, const int64_t *dims, const void *data) {
+  pleat_tensor *tensor = NULL;
+  pleat_status status = dtype == PLEAT_STRING && data != NULL
+                            ? pleat_tensor_create_strings(rank, dims, data, &tensor, NULL)
+                            : pleat_tensor_create(dtype, rank, dims, &tensor, NULL);
+  ck_assert_int_eq(status, PLEAT_OK);
+  if (data != NULL && dtype != PLEAT_STRING && pleat_bytes(tensor) > 0) memcpy(tensor->data, data, pleat_bytes(tensor));
+  return tensor;
+}
+static inline pleat_tensor *make(pleat_dtype dtype, const char *shape, const void *data) {
+  int64_t dims[PLEAT_MAX_RANK] = {0};
+  int rank = case_dims(shape, dims);
+  return make_dims(dtype, rank, dims, data);
+}
+/* A tensor of any numeric type, its values given in double. */
+static inline pleat_tensor *make_values(pleat_dtype dtype, int rank, const int64_t *dims, const double *values) {
+  pleat_tensor *tensor = make_dims(dtype, rank, dims, NULL);
+  for (size_t i = 0; i < tensor->count; i++) pleat_store_f64(dtype, tensor->data, i, values[i]);
+  return tensor;
+}
+static inline pleat_tensor *make_vector(pleat_dtype dtype, int64_t count, const double *values) {
+  return make_values(dtype, 1, &count, values);
+}
 #define VECTOR(type, ...)                                                                                              \
   (const type[]) {                                                                                                     \
     __VA_ARGS__                                                                                                        \
   }
-#define F32(...) VECTOR(float, __VA_ARGS__)
+#define F32(...)           VECTOR(float, __VA_ARGS__)
+#define FLOATS(shape, ...) make(PLEAT_FLOAT, shape, VECTOR(float, __VA_ARGS__))
+#define INT64S(shape, ...) make(PLEAT_INT64, shape, VECTOR(int64_t, __VA_ARGS__))
+#define LIST(...)          make_dims(PLEAT_INT64, 1, (const int64_t[]){COUNT_OF_INTS(__VA_ARGS__)}, VECTOR(int64_t, __VA_ARGS__))
+#define STRING_OF(text)    ((pleat_string){.data = (text), .size = sizeof(text) - 1})
+#define COUNT_OF_INTS(...) (sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
 
-static inline pleat_attr int_attr(const char *name, int64_t value) {
-  return (pleat_attr){.name = name, .type = PLEAT_ATTR_INT, .i = value};
+/* A pseudo-random number in [low, high], the same in every run. */
+static inline int64_t pick(uint64_t *seed, int64_t low, int64_t high) {
+  *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+  return low + (int64_t)((*seed >> 33) % (uint64_t)(high - low + 1));
 }
 
-static inline pleat_attr string_attr(const char *name, const char *value) {
-  return (pleat_attr){.name = name, .type = PLEAT_ATTR_STRING, .s = value, .count = strlen(value)};
-}
-
-static inline pleat_attr float_attr(const char *name, float value) {
-  return (pleat_attr){.name = name, .type = PLEAT_ATTR_FLOAT, .f = value};
-}
-
-/* Infers, selects the last (reference) kernel, prepares and runs it. On success, *out is a new tensor. */
-static inline pleat_status run_op(op_case c, pleat_tensor **out, pleat_error *error) {
-  pleat_value slot = {.name = "y"};
-  pleat_value *values[MAX_INPUTS] = {&slot, &slot, &slot, &slot};
-  pleat_node node = {.name = "n", .op_type = c.op, .domain = "", .attr_count = c.attr_count, .attrs = c.attrs};
-  node.def = pleat_op_find("", c.op);
-  ck_assert_ptr_nonnull(node.def);
-  node.version = pleat_op_version_at(node.def, c.opset);
-  ck_assert_ptr_nonnull(node.version);
-  node.inputs = node.outputs = values;
-  node.input_count = c.input_count;
-  node.output_count = 1;
-  pleat_type types[MAX_INPUTS] = {{0}}, result;
-  for (size_t i = 0; i < c.input_count; i++) {
-    if (c.inputs[i] != NULL) types[i] = pleat_type_of_tensor(c.inputs[i]);
+/* Floats in [-2, 2]; integers in [-limit, limit], unsigned ones from 0 on. */
+static inline pleat_tensor *noise_upto(uint64_t *seed, pleat_dtype dtype, int rank, const int64_t *dims,
+                                       int64_t limit) {
+  pleat_tensor *tensor = make_dims(dtype, rank, dims, NULL);
+  for (size_t i = 0; i < tensor->count; i++) {
+    double value = pleat_dtype_is_float(dtype) ? (double)pick(seed, -(1 << 22), 1 << 22) / (1 << 21)
+                   : dtype == PLEAT_BOOL       ? (double)pick(seed, 0, 1)
+                                         : (double)pick(seed, (PLEAT_M(dtype) & PLEAT_M_SINT) != 0 ? -limit : 0, limit);
+    pleat_store_f64(dtype, tensor->data, i, value);
   }
-  *out = NULL;
+  return tensor;
+}
+static inline pleat_tensor *noise(uint64_t *seed, pleat_dtype dtype, int rank, const int64_t *dims) {
+  return noise_upto(seed, dtype, rank, dims, 1000);
+}
+
+static inline double element(const pleat_tensor *tensor, size_t index) {
+  return pleat_load_f64(tensor->dtype, tensor->data, index);
+}
+
+/* ---- the node ---- */
+
+static inline void case_begin(op_case *c, const char *op, int opset) {
+  *c = (op_case){.op = op, .opset = opset, .output_count = 1};
+}
+/* Appends an input (NULL: absent), which the case owns from now on. */
+static inline void case_input(op_case *c, pleat_tensor *tensor) {
+  ck_assert_uint_lt(c->input_count, CASE_INPUTS);
+  c->inputs[c->input_count++] = tensor;
+}
+/* Lists must live as long as the case. */
+static inline void case_attr(op_case *c, pleat_attr attr) {
+  ck_assert_uint_lt(c->attr_count, CASE_ATTRS);
+  c->attrs[c->attr_count++] = attr;
+}
+static inline void case_int(op_case *c, const char *name, int64_t value) {
+  case_attr(c, (pleat_attr){.name = name, .type = PLEAT_ATTR_INT, .i = value});
+}
+static inline void case_float(op_case *c, const char *name, float value) {
+  case_attr(c, (pleat_attr){.name = name, .type = PLEAT_ATTR_FLOAT, .f = value});
+}
+static inline void case_string(op_case *c, const char *name, const char *value) {
+  case_attr(c, (pleat_attr){.name = name, .type = PLEAT_ATTR_STRING, .s = value, .count = strlen(value)});
+}
+static inline void case_ints(op_case *c, const char *name, size_t count, const int64_t *values) {
+  case_attr(c, (pleat_attr){.name = name, .type = PLEAT_ATTR_INTS, .ints = values, .count = count});
+}
+static inline void case_floats(op_case *c, const char *name, size_t count, const float *values) {
+  case_attr(c, (pleat_attr){.name = name, .type = PLEAT_ATTR_FLOATS, .floats = values, .count = count});
+}
+/* A macro, so that the list lives as long as the test's block. */
+#define CASE_INTS(c, name, ...) case_ints(c, name, COUNT_OF_INTS(__VA_ARGS__), VECTOR(int64_t, __VA_ARGS__))
+
+/* Finishes the node. The functions below call it. */
+static inline void case_build(op_case *c) {
+  pleat_node *node = &c->node;
+  if (c->output_count == 0) c->output_count = 1;
+  c->error = (pleat_error)PLEAT_ERROR_INIT;
+  *node = (pleat_node){.name = "node", .op_type = c->op, .domain = "", .overload = ""};
+  node->def = pleat_op_find("", c->op);
+  ck_assert_msg(node->def != NULL, "%s is not registered", c->op);
+  node->version = pleat_op_version_at(node->def, c->opset);
+  ck_assert_msg(node->version != NULL, "%s is not in opset %d", c->op, c->opset);
+  node->attrs = c->attrs;
+  node->attr_count = c->attr_count;
+  node->inputs = c->value_pointers;
+  node->input_count = c->input_count;
+  node->outputs = c->value_pointers + CASE_INPUTS;
+  node->output_count = c->output_count;
+  for (size_t i = 0; i < CASE_INPUTS + CASE_OUTPUTS; i++) {
+    c->values[i].name = "value";
+    c->value_pointers[i] = &c->values[i];
+  }
+  for (size_t i = 0; i < CASE_INPUTS; i++) {
+    if (c->inputs[i] == NULL) c->value_pointers[i] = NULL;
+  }
+  for (size_t i = 0; i < CASE_OUTPUTS; i++) {
+    if (c->absent[i]) c->value_pointers[CASE_INPUTS + i] = NULL;
+  }
+}
+
+/* Only inference, of types that the test gives instead of tensors. */
+static inline pleat_status case_infer(op_case *c, const pleat_type *inputs, size_t count, pleat_type *outputs) {
+  c->input_count = count;
+  case_build(c);
+  for (size_t i = 0; i < count; i++) c->value_pointers[i] = inputs[i].present ? &c->values[i] : NULL;
+  return pleat_node_infer(&c->node, inputs, outputs, &c->error);
+}
+/* Only inference, of the case's inputs: into c->types. */
+static inline pleat_status case_infer_inputs(op_case *c) {
+  pleat_type types[CASE_INPUTS];
+  memset(types, 0, sizeof types);
+  case_build(c);
+  for (size_t i = 0; i < c->input_count; i++) {
+    if (c->inputs[i] == NULL) continue;
+    types[i] = pleat_type_of_tensor(c->inputs[i]);
+    if (c->late[i]) types[i].data = NULL;
+  }
+  return pleat_node_infer(&c->node, types, c->types, &c->error);
+}
+static inline pleat_type type_of(pleat_dtype dtype, pleat_shape shape) {
+  return (pleat_type){.present = true, .dtype = dtype, .shape = shape};
+}
+/* The operator's count of multiply-adds for these inputs. */
+static inline double case_macs(op_case *c, const pleat_type *inputs, size_t count) {
+  pleat_type outputs[CASE_OUTPUTS];
+  ck_assert_int_eq(case_infer(c, inputs, count, outputs), PLEAT_OK);
+  pleat_infer ctx = {.node = &c->node, .version = c->node.version, .input_count = count, .inputs = inputs};
+  ctx.output_count = c->output_count;
+  ctx.outputs = outputs;
+  return c->node.def->macs(&ctx);
+}
+
+/* ---- running ---- */
+
+static inline void case_drop_outputs(op_case *c) {
+  for (size_t i = 0; i < CASE_OUTPUTS; i++) {
+    pleat_tensor_release(c->outputs[i]);
+    c->outputs[i] = NULL;
+  }
+}
+static inline void case_end(op_case *c) {
+  case_drop_outputs(c);
+  for (size_t i = 0; i < CASE_INPUTS; i++) {
+    pleat_tensor_release(c->inputs[i]);
+    c->inputs[i] = NULL;
+  }
+}
+
+/* The inputs in views, one a phase, and the outputs as inferred, full of rubbish. */
+static inline void case_make_outputs(op_case *c) {
+  for (size_t i = 0; i < c->output_count; i++) {
+    int64_t dims[PLEAT_MAX_RANK];
+    if (c->absent[i]) continue;
+    ck_assert_msg(pleat_shape_dims(&c->types[i].shape, dims), "%s: output %zu is unknown", c->op, i);
+    c->outputs[i] = make_dims(c->types[i].dtype, c->types[i].shape.rank, dims, NULL);
+    const bool is_plain = c->types[i].dtype != PLEAT_STRING;
+    if (is_plain && pleat_bytes(c->outputs[i]) > 0) memset(c->outputs[i]->data, 0xa5, pleat_bytes(c->outputs[i]));
+  }
+}
+
+/* Strings that run made lie in the call's arena: replaces them by copies that outlive it. */
+static inline void case_own_strings(op_case *c) {
+  for (size_t i = 0; i < c->output_count; i++) {
+    pleat_tensor *copy = NULL;
+    if (c->outputs[i] == NULL || c->outputs[i]->dtype != PLEAT_STRING) continue;
+    ck_assert_int_eq(pleat_tensor_clone(c->outputs[i], &copy, NULL), PLEAT_OK);
+    pleat_tensor_release(c->outputs[i]);
+    c->outputs[i] = copy;
+  }
+}
+
+/* prepare and run, with the views given; `late` data comes between the two. */
+static inline pleat_status case_invoke(op_case *c, pleat_tensor *views, int threads) {
+  const pleat_tensor *inputs[CASE_INPUTS] = {NULL};
+  void *data[CASE_INPUTS] = {NULL};
+  for (size_t i = 0; i < c->input_count; i++) {
+    if (c->inputs[i] == NULL) continue;
+    data[i] = views[i].data;
+    if (c->late[i]) views[i].data = NULL;
+    inputs[i] = &views[i];
+  }
   pleat_arena *arena = pleat_arena_create();
-  void *workspace = NULL;
-  pleat_status status = PLEAT_OK;
-  PLEAT_CHECK(pleat_node_infer(&node, types, &result, error));
-  int64_t dims[PLEAT_MAX_RANK];
-  ck_assert(pleat_shape_dims(&result.shape, dims));
-  PLEAT_CHECK(pleat_tensor_create(result.dtype, result.shape.rank, dims, out, error));
-  pleat_tensor view = **out;
-  pleat_tensor *outputs[] = {&view};
-  pleat_call call = {.node = &node,
-                     .version = node.version,
-                     .input_count = c.input_count,
-                     .output_count = 1,
-                     .inputs = (const pleat_tensor *const *)c.inputs,
-                     .outputs = outputs,
-                     .threads = c.threads > 0 ? c.threads : 1,
+  ck_assert_ptr_nonnull(arena);
+  pleat_call call = {.node = &c->node,
+                     .version = c->node.version,
+                     .input_count = c->input_count,
+                     .output_count = c->output_count,
+                     .inputs = inputs,
+                     .outputs = c->outputs,
+                     .reference_only = true,
+                     .threads = threads,
                      .arena = arena,
-                     .error = error};
-  const pleat_kernel *const *kernel = node.def->kernels;
-  while (kernel[1] != NULL) kernel++;
-  if (c.inplace > 0) {
-    ck_assert_msg(((*kernel)->inplace & (1u << (c.inplace - 1))) != 0, "%s: not in place", c.op);
-    view.data = c.inputs[c.inplace - 1]->data;
+                     .error = &c->error};
+  const pleat_kernel *kernel = pleat_kernel_select(&call, NULL, 0);
+  pleat_status status = kernel == NULL ? PLEAT_UNSUPPORTED : pleat_kernel_prepare(kernel, &call);
+  if (status == PLEAT_OK) {
+    const size_t room = (call.workspace_size + 63) / 64 * 64;
+    for (size_t i = 0; i < c->input_count; i++) views[i].data = data[i];
+    if (room > 0) {
+      call.workspace = aligned_alloc(64, room);
+      ck_assert_ptr_nonnull(call.workspace);
+      memset(call.workspace, 0x5a, room);
+    }
+    status = pleat_kernel_run(kernel, &call);
+    if (status == PLEAT_OK) case_own_strings(c);
+    free(call.workspace);
+    pleat_kernel_release(kernel, &call);
   }
-  PLEAT_CHECK(pleat_kernel_prepare(*kernel, &call));
-  workspace = call.workspace_size > 0 ? aligned_alloc(64, (call.workspace_size + 63) / 64 * 64) : NULL;
-  call.workspace = workspace;
-  PLEAT_CHECK(pleat_kernel_run(*kernel, &call));
-  if (c.inplace > 0 && view.count > 0) memcpy((*out)->data, view.data, pleat_bytes(&view));
-fail:
-  if (status != PLEAT_OK) {
-    pleat_tensor_release(*out);
-    *out = NULL;
-  }
-  for (size_t i = 0; i < c.input_count; i++) pleat_tensor_release(c.inputs[i]);
-  free(workspace);
   pleat_arena_destroy(arena);
   return status;
 }
 
-static inline pleat_tensor *run_ok(op_case c) {
-  pleat_error error = PLEAT_ERROR_INIT;
-  pleat_tensor *out;
-  ck_assert_msg(run_op(c, &out, &error) == PLEAT_OK, "%s: %s", c.op, error.message);
-  return out;
+/* Runs once; replaces the outputs of an earlier run. After a failure there are none. */
+static inline pleat_status case_try(op_case *c, int threads) {
+  pleat_tensor views[CASE_INPUTS];
+  memset(views, 0, sizeof views);
+  case_drop_outputs(c);
+  pleat_status status = case_infer_inputs(c);
+  if (status != PLEAT_OK) return status;
+  case_make_outputs(c);
+  for (size_t i = 0; i < c->input_count; i++) {
+    if (c->inputs[i] != NULL) views[i] = *c->inputs[i];
+  }
+  if (c->inplace > 0) {
+    const pleat_kernel *const *kernel = c->node.def->kernels;
+    const pleat_tensor *shared = c->inputs[c->inplace - 1];
+    while (kernel[1] != NULL) kernel++;
+    ck_assert_msg(((*kernel)->inplace & (1u << (c->inplace - 1))) != 0, "%s: not in place", c->op);
+    ck_assert(shared->dtype == c->outputs[0]->dtype && pleat_same_shape(shared, c->outputs[0]));
+    if (shared->count > 0) memcpy(c->outputs[0]->data, shared->data, pleat_bytes(shared));
+    views[c->inplace - 1].data = c->outputs[0]->data;
+  }
+  status = case_invoke(c, views, threads);
+  if (status != PLEAT_OK) case_drop_outputs(c);
+  return status;
 }
 
-static inline void expect_failure(op_case c, pleat_status expected, const char *words) {
-  pleat_error error = PLEAT_ERROR_INIT;
-  pleat_tensor *out;
-  ck_assert_int_eq(run_op(c, &out, &error), expected);
-  ck_assert_msg(strstr(error.message, words) != NULL, "'%s' is not in: %s", words, error.message);
+static inline void expect_same_bits(const op_case *c, const pleat_tensor *a, const pleat_tensor *b, const char *when) {
+  ck_assert_msg((a == NULL) == (b == NULL), "%s: an output is missing %s", c->op, when);
+  if (a == NULL) return;
+  ck_assert_msg(a->dtype == b->dtype && pleat_same_shape(a, b), "%s: another type or shape %s", c->op, when);
+  if (a->dtype == PLEAT_STRING) {
+    const pleat_string *x = a->data, *y = b->data;
+    for (size_t i = 0; i < a->count; i++)
+      ck_assert_msg(x[i].size == y[i].size && (x[i].size == 0 || memcmp(x[i].data, y[i].data, x[i].size) == 0),
+                    "%s: string %zu differs %s", c->op, i, when);
+  } else if (pleat_bytes(a) > 0) {
+    ck_assert_msg(memcmp(a->data, b->data, pleat_bytes(a)) == 0, "%s: bits differ %s", c->op, when);
+  }
 }
 
-/* Compares type, shape and every byte (NaN with NaN) and releases. */
-static inline void expect(pleat_tensor *actual, pleat_dtype dtype, int rank, const int64_t *dims, const void *data) {
-  pleat_tensor *wanted = tensor(dtype, rank, dims, data);
+/* The outputs again, by the way of constant folding. */
+static inline void case_check_evaluate(op_case *c) {
+  pleat_tensor *again[CASE_OUTPUTS] = {NULL};
+  pleat_status status =
+      pleat_node_evaluate(&c->node, (const pleat_tensor *const *)c->inputs, 2, again, &c->error);
+  ck_assert_msg(status == PLEAT_OK, "%s: %s", c->op, c->error.message);
+  for (size_t i = 0; i < c->output_count; i++) {
+    expect_same_bits(c, c->outputs[i], again[i], "when evaluated ahead");
+    pleat_tensor_release(again[i]);
+  }
+}
+
+/* See RUN_OK. */
+static inline const pleat_tensor *case_run_at(op_case *c, int line) {
+  pleat_tensor *before[CASE_INPUTS] = {NULL}, *first[CASE_OUTPUTS] = {NULL};
+  const int from = c->threads > 0 ? c->threads : 1, to = c->threads > 0 ? c->threads : 3;
+  for (size_t i = 0; i < c->input_count; i++) {
+    if (c->inputs[i] != NULL) ck_assert_int_eq(pleat_tensor_clone(c->inputs[i], &before[i], NULL), PLEAT_OK);
+  }
+  for (int threads = from; threads <= to; threads++) {
+    pleat_status status = case_try(c, threads);
+    ck_assert_msg(status == PLEAT_OK, "line %d: %s: %s: %s", line, c->op, pleat_status_name(status), c->error.message);
+    for (size_t i = 0; i < c->output_count && threads == from; i++) {
+      if ((first[i] = c->outputs[i]) != NULL) pleat_tensor_retain(first[i]);
+    }
+    for (size_t i = 0; i < c->output_count; i++) expect_same_bits(c, first[i], c->outputs[i], "with more threads");
+  }
+  case_check_evaluate(c);
+  for (size_t i = 0; i < c->input_count; i++) {
+    expect_same_bits(c, before[i], c->inputs[i], "in an input, after the run");
+    pleat_tensor_release(before[i]);
+  }
+  for (size_t i = 0; i < c->output_count; i++) pleat_tensor_release(first[i]);
+  return c->outputs[0];
+}
+/* Runs, expecting success, in every way the head of this file names. Gives output 0; all are in c->outputs. */
+#define RUN_OK(c) case_run_at((c), __LINE__)
+
+/* Fails with this status, and a message that contains `part`. Ends the case. */
+#define RUN_FAILS(c, expected, part) case_fails_at((c), (expected), (part), __LINE__)
+static inline void case_fails_at(op_case *c, pleat_status expected, const char *part, int line) {
+  pleat_status status = case_try(c, 2);
+  ck_assert_msg(status == expected, "line %d: expected %s, found %s: %s", line, pleat_status_name(expected),
+                pleat_status_name(status), c->error.message);
+  ck_assert_msg(c->error.message[0] != '\0', "line %d: there is no message", line);
+  ck_assert_msg(strstr(c->error.message, part) != NULL, "line %d: '%s' is not in '%s'", line, part, c->error.message);
+  case_end(c);
+}
+
+/* Runs, ends the case and hands out output 0. The case's attributes stay, for the next inputs. */
+#define RESULT(c) case_result_at((c), __LINE__)
+static inline pleat_tensor *case_result_at(op_case *c, int line) {
+  case_run_at(c, line);
+  pleat_tensor *result = c->outputs[0];
+  c->outputs[0] = NULL;
+  case_end(c);
+  return result;
+}
+
+/* ---- checks ---- */
+
+/* |found - expected| <= tolerance * max(1, |expected|); NaN equals NaN, infinities equal themselves. */
+#define CHECK_NEAR(found, expected, tolerance)                                                                         \
+  do {                                                                                                                 \
+    double found_ = (found), expected_ = (expected);                                                                   \
+    bool same_ = found_ == expected_ || (found_ != found_ && expected_ != expected_);                                  \
+    /* An assertion a call would be slow: Check notes each, passed or not, in a pipe. */                               \
+    if (!same_ && !(fabs(found_ - expected_) <= (tolerance) * fmax(1, fabs(expected_))))                               \
+      ck_abort_msg("%.9g, not %.9g", found_, expected_);                                                               \
+  } while (0)
+/* Element `i` of a tensor, and all elements, within 1e-5. */
+#define CHECK_AT(tensor, i, expected) CHECK_NEAR(element((tensor), (i)), (expected), 1e-5)
+#define CHECK_VALUES(tensor, value_count, expected)                                                                    \
+  do {                                                                                                                 \
+    const pleat_tensor *tensor_ = (tensor);                                                                            \
+    const double *want_ = (expected);                                                                                  \
+    ck_assert_uint_eq(tensor_->count, (value_count));                                                                  \
+    for (size_t i_ = 0; i_ < tensor_->count; i_++) CHECK_AT(tensor_, i_, want_[i_]);                                   \
+  } while (0)
+static inline void check_dims(const pleat_tensor *tensor, int rank, const int64_t *dims) {
+  ck_assert_int_eq(tensor->rank, rank);
+  for (int d = 0; d < rank; d++) ck_assert_int_eq(tensor->dims[d], dims[d]);
+}
+#define CHECK_TEXT(tensor, text)                                                                                       \
+  do {                                                                                                                 \
+    char text_[256];                                                                                                   \
+    ck_assert_str_eq(pleat_tensor_text(tensor, text_, sizeof text_), text);                                            \
+  } while (0)
+/* Type and shape as pleat_tensor_text() writes them, and the elements, bit by bit. */
+#define CHECK_TENSOR(tensor, text, T, ...)                                                                             \
+  do {                                                                                                                 \
+    const T want_[] = {__VA_ARGS__};                                                                                   \
+    CHECK_TEXT(tensor, text);                                                                                          \
+    ck_assert_uint_eq((tensor)->count, sizeof want_ / sizeof(T));                                                      \
+    for (size_t i_ = 0; i_ < (tensor)->count; i_++)                                                                    \
+      ck_assert_msg(memcmp((const T *)(tensor)->data + i_, want_ + i_, sizeof(T)) == 0, "element %zu is %g, not %g",   \
+                    i_, (double)((const T *)(tensor)->data)[i_], (double)want_[i_]);                                   \
+  } while (0)
+#define CHECK_SHAPE(type, text)                                                                                        \
+  do {                                                                                                                 \
+    char text_[256];                                                                                                   \
+    ck_assert_str_eq(pleat_shape_text(&(type)->shape, text_, sizeof text_), text);                                     \
+  } while (0)
+
+/* Compares type, shape and every value (NaN with NaN, integers exactly) and releases `actual`. */
+static inline void expect_dims(pleat_tensor *actual, pleat_dtype dtype, int rank, const int64_t *dims,
+                               const void *data) {
+  pleat_tensor *wanted = make_dims(dtype, rank, dims, data);
   ck_assert_int_eq(actual->dtype, dtype);
   ck_assert(pleat_same_shape(actual, wanted));
   for (size_t i = 0; i < wanted->count; i++) {
-    const double a = pleat_load_f64(dtype, actual->data, i), w = pleat_load_f64(dtype, wanted->data, i);
+    const double a = element(actual, i), w = element(wanted, i);
     ck_assert_msg(a == w || (isnan(a) && isnan(w)), "element %zu is %.17g, expected %.17g", i, a, w);
     if (pleat_dtype_is_int(dtype)) {
       ck_assert_int_eq(pleat_load_i64(dtype, actual->data, i), pleat_load_i64(dtype, wanted->data, i));
@@ -140,11 +450,10 @@ static inline void expect(pleat_tensor *actual, pleat_dtype dtype, int rank, con
   pleat_tensor_release(actual);
   pleat_tensor_release(wanted);
 }
-
-static inline void add_case(Suite *suite, const char *name, const TTest *const *tests) {
-  TCase *tcase = tcase_create(name);
-  for (; *tests != NULL; tests++) tcase_add_test(tcase, *tests);
-  suite_add_tcase(suite, tcase);
+static inline void expect(pleat_tensor *actual, pleat_dtype dtype, const char *shape, const void *data) {
+  int64_t dims[PLEAT_MAX_RANK] = {0};
+  int rank = case_dims(shape, dims);
+  expect_dims(actual, dtype, rank, dims, data);
 }
 
 #endif

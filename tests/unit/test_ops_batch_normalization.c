@@ -1,6 +1,6 @@
 /* BatchNormalization against the formulas of the specification, worked out in double: every version's way of stating
  * the mode, spatial 0 and 1, statistics over [N, C], [N, C, D...] and [N], and mixed types. */
-#include "kernel_case.h"
+#include "op_case.h"
 
 static uint64_t seed; /* of pick() and noise() */
 
@@ -27,7 +27,7 @@ static int64_t channels_of(const norm_case *n) {
   return count;
 }
 
-static void begin_norm(kernel_case *c, const norm_case *n) {
+static void begin_norm(op_case *c, const norm_case *n) {
   int64_t channels = channels_of(n);
   case_begin(c, "BatchNormalization", n->opset);
   c->output_count = n->outputs;
@@ -50,7 +50,7 @@ static size_t channel_at(const norm_case *n, size_t index) {
   return index / plane % channels;
 }
 
-static void check_outputs(const norm_case *n, const kernel_case *c, double tolerance) {
+static void check_outputs(const norm_case *n, const op_case *c, double tolerance) {
   const pleat_tensor *x = c->inputs[0];
   for (size_t channel = 0; channel < (size_t)channels_of(n); channel++) {
     double count = 0, mean = 0, variance = 0, given_mean = element(c->inputs[3], channel);
@@ -79,7 +79,7 @@ static void check_outputs(const norm_case *n, const kernel_case *c, double toler
 }
 
 static void check_norm(const norm_case *n, double tolerance) {
-  kernel_case c;
+  op_case c;
   begin_norm(&c, n);
   RUN_OK(&c);
   ck_assert(pleat_same_shape(c.outputs[0], c.inputs[0]));
@@ -136,7 +136,7 @@ END_TEST
 /* Parameters of spatial 0 come in the shape of a sample, or flattened: the results are the same. */
 START_TEST(parameters_of_any_shape) {
   norm_case n = {.opset = 7, .rank = 4, .dims = {2, 3, 2, 5}, .by_activation = true, .training = true, .outputs = 5};
-  kernel_case flat, shaped;
+  op_case flat, shaped;
   memcpy(n.types, in_float, sizeof in_float);
   seed = 3;
   begin_norm(&flat, &n);
@@ -182,7 +182,7 @@ END_TEST
 START_TEST(is_test) {
   for (int stated = 0; stated < 2; stated++) {
     norm_case n = {.opset = 6, .rank = 2, .dims = {4, 3}, .training = stated == 0, .outputs = 5};
-    kernel_case c;
+    op_case c;
     memcpy(n.types, in_float, sizeof in_float);
     seed = 5;
     begin_norm(&c, &n);
@@ -195,7 +195,7 @@ START_TEST(is_test) {
 END_TEST
 
 START_TEST(odd_numbers_follow_ieee) {
-  kernel_case c;
+  op_case c;
   case_begin(&c, "BatchNormalization", 9);
   case_input(&c, FLOATS("1,4", 1, 1, NAN, 1));
   case_input(&c, FLOATS("4", 1, 1, 1, 1));
@@ -213,7 +213,7 @@ END_TEST
 
 /* A large mean beside a small spread: sums in float would lose the variance. */
 START_TEST(statistics_keep_precision) {
-  kernel_case c;
+  op_case c;
   norm_case n = {.opset = 15, .rank = 2, .dims = {4096, 1}, .training = true, .outputs = 3};
   memcpy(n.types, in_float, sizeof in_float);
   seed = 6;
@@ -231,17 +231,18 @@ START_TEST(threads_do_not_change_bits) {
   seed = 7;
   for (int i = 0; i < SHAPES; i++) {
     norm_case n = {.opset = 15, .training = true, .outputs = 3, .rank = shapes[i].rank};
-    kernel_case c;
+    op_case c;
     memcpy(n.dims, shapes[i].dims, sizeof n.dims);
     memcpy(n.types, in_float, sizeof in_float);
     begin_norm(&c, &n);
-    check_threads(&c);
+    RUN_OK(&c);
+    case_end(&c);
   }
 }
 END_TEST
 
 START_TEST(empty_inputs) {
-  kernel_case c;
+  op_case c;
   norm_case n = {.opset = 15, .rank = 4, .dims = {0, 3, 2, 2}, .outputs = 1};
   memcpy(n.types, in_float, sizeof in_float);
   begin_norm(&c, &n);
@@ -259,7 +260,7 @@ END_TEST
 
 START_TEST(refuses) {
   norm_case n = {.opset = 15, .rank = 3, .dims = {2, 3, 4}, .outputs = 1};
-  kernel_case c;
+  op_case c;
   memcpy(n.types, in_float, sizeof in_float);
   begin_norm(&c, &n);
   pleat_tensor_release(c.inputs[2]);
@@ -284,7 +285,7 @@ START_TEST(refuses) {
 END_TEST
 
 START_TEST(symbolic_dimensions) {
-  kernel_case c;
+  op_case c;
   pleat_type in[5], out[3];
   for (int i = 0; i < 5; i++) in[i] = type_of(PLEAT_FLOAT, pleat_shape_unknown());
   in[0].shape = pleat_shape_of_rank(3);

@@ -1,6 +1,6 @@
 /* Conv, ConvTranspose and the window geometry, against direct loops in double that follow the specification's
  * definitions (Conv gathers, ConvTranspose scatters), over random and edge geometry. */
-#include "kernel_case.h"
+#include "op_case.h"
 #include "ops/conv_shape.h"
 
 static uint64_t seed; /* of pick() and noise() */
@@ -78,7 +78,7 @@ static geometry random_geometry(void) {
 }
 
 /* The case of a geometry, with random data. */
-static void geometry_case(kernel_case *c, const geometry *g, bool transposed, pleat_dtype dtype) {
+static void geometry_case(op_case *c, const geometry *g, bool transposed, pleat_dtype dtype) {
   int64_t x[MOST + 2] = {g->batch, g->group * g->channels};
   int64_t w[MOST + 2] = {g->group * g->filters, g->channels}, filters = w[0];
   if (transposed) w[0] = x[1], w[1] = g->filters;
@@ -88,15 +88,15 @@ static void geometry_case(kernel_case *c, const geometry *g, bool transposed, pl
   case_input(c, noise(&seed, dtype, g->spatial + 2, w));
   if (g->bias) case_input(c, noise(&seed, dtype, 1, &filters));
   case_int(c, "group", g->group);
-  case_ints(c, "strides", g->stride, (size_t)g->spatial);
-  case_ints(c, "dilations", g->dilation, (size_t)g->spatial);
-  case_ints(c, "pads", g->pads, (size_t)g->spatial * 2);
-  if (transposed) case_ints(c, "output_padding", g->extra, (size_t)g->spatial);
+  case_ints(c, "strides", (size_t)g->spatial, g->stride);
+  case_ints(c, "dilations", (size_t)g->spatial, g->dilation);
+  case_ints(c, "pads", (size_t)g->spatial * 2, g->pads);
+  if (transposed) case_ints(c, "output_padding", (size_t)g->spatial, g->extra);
 }
 
 /* Runs the case and compares it with the oracle. */
 static void check_geometry(const geometry *g, bool transposed, pleat_dtype dtype, double tolerance) {
-  kernel_case c;
+  op_case c;
   int64_t out[MOST];
   for (int i = 0; i < g->spatial; i++) {
     int64_t extent = (g->kernel[i] - 1) * g->dilation[i] + 1, pads = g->pads[i] + g->pads[g->spatial + i];
@@ -156,10 +156,11 @@ END_TEST
 
 START_TEST(threads_do_not_change_bits) {
   for (int transposed = 0; transposed < 2; transposed++) {
-    kernel_case c;
+    op_case c;
     seed = 3;
     geometry_case(&c, &large[_i], transposed == 1, PLEAT_FLOAT);
-    check_threads(&c);
+    RUN_OK(&c);
+    case_end(&c);
   }
 }
 END_TEST
@@ -173,7 +174,7 @@ START_TEST(auto_pad) {
     size_t count;
   } cases[] = {{"SAME_UPPER", {3, 3}, 2}, {"SAME_LOWER", {1, 5}, 2}, {"VALID", {3}, 1}, {"NOTSET", {3}, 1}};
   for (size_t i = 0; i < 4; i++) {
-    kernel_case c;
+    op_case c;
     case_begin(&c, "Conv", 11);
     case_input(&c, FLOATS("1,1,3", 1, 2, 3));
     case_input(&c, FLOATS("1,1,2", 1, 1));
@@ -188,7 +189,7 @@ START_TEST(auto_pad) {
 END_TEST
 
 START_TEST(transpose_output_shape) {
-  kernel_case c;
+  op_case c;
   /* 4 positions asked of 5: the pad goes to the beginning, except for SAME_UPPER. */
   for (int upper = 0; upper < 2; upper++) {
     case_begin(&c, "ConvTranspose", 11);
@@ -216,7 +217,7 @@ START_TEST(transpose_output_shape) {
 END_TEST
 
 START_TEST(empty_inputs) {
-  kernel_case c;
+  op_case c;
   const char *op = _i == 1 ? "ConvTranspose" : "Conv";
   case_begin(&c, op, 11);
   case_input(&c, make(PLEAT_FLOAT, "0,2,5", NULL));
@@ -237,7 +238,7 @@ START_TEST(empty_inputs) {
 END_TEST
 
 START_TEST(padding_around_nothing) {
-  kernel_case c;
+  op_case c;
   case_begin(&c, "Conv", 11);
   case_input(&c, make(PLEAT_FLOAT, "1,2,0", NULL));
   case_input(&c, make(PLEAT_FLOAT, "1,2,2", NULL));
@@ -250,7 +251,7 @@ START_TEST(padding_around_nothing) {
 END_TEST
 
 START_TEST(half_rounds_once) {
-  kernel_case c, wide;
+  op_case c, wide;
   seed = 4;
   geometry g = {2, 1, 1, 9, 6, {6, 7}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, {0}, true};
   geometry_case(&c, &g, false, PLEAT_BFLOAT16);
@@ -276,7 +277,7 @@ END_TEST
 /* ---- inference ---- */
 
 START_TEST(symbolic_dimensions) {
-  kernel_case c;
+  op_case c;
   pleat_type out[1], in[2] = {type_of(PLEAT_FLOAT, pleat_shape_of_rank(4)),
                               type_of(PLEAT_FLOAT, pleat_shape_of(4, (int64_t[]){8, 3, 3, 3}))};
   in[0].shape.dims[0].symbol = "batch";
@@ -310,7 +311,7 @@ START_TEST(symbolic_dimensions) {
 END_TEST
 
 START_TEST(multiply_adds) {
-  kernel_case c;
+  op_case c;
   pleat_type in[2] = {type_of(PLEAT_FLOAT, pleat_shape_of(4, (int64_t[]){2, 4, 10, 10})),
                       type_of(PLEAT_FLOAT, pleat_shape_of(4, (int64_t[]){6, 2, 3, 3}))};
   case_begin(&c, "Conv", 11);
@@ -322,14 +323,14 @@ START_TEST(multiply_adds) {
 }
 END_TEST
 
-static void begin_bad(kernel_case *c, const char *op, const char *x, const char *w) {
+static void begin_bad(op_case *c, const char *op, const char *x, const char *w) {
   case_begin(c, op, 11);
   case_input(c, make(PLEAT_FLOAT, x, NULL));
   case_input(c, make(PLEAT_FLOAT, w, NULL));
 }
 
 START_TEST(bad_shapes) {
-  kernel_case c;
+  op_case c;
   begin_bad(&c, "Conv", "1,4,5,5", "2,3,3,3");
   RUN_FAILS(&c, PLEAT_SHAPE_MISMATCH, "channels of X");
   begin_bad(&c, "Conv", "1,4", "2,4");
@@ -370,10 +371,10 @@ START_TEST(bad_attributes) {
                {"dilations", {1, 0}, 2, "'dilations'[1]"},
                {"dilations", {1, INT64_MAX}, 2, "'dilations'[1]"},
                {"kernel_shape", {3, 2}, 2, "'kernel_shape'[1] is 2"}};
-  kernel_case c;
+  op_case c;
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     begin_bad(&c, _i == 1 ? "ConvTranspose" : "Conv", "1,4,5,5", "4,4,3,3");
-    case_ints(&c, cases[i].name, cases[i].values, cases[i].count);
+    case_ints(&c, cases[i].name, cases[i].count, cases[i].values);
     RUN_FAILS(&c, i == 5 ? PLEAT_SHAPE_MISMATCH : PLEAT_MALFORMED_MODEL, cases[i].message);
   }
   begin_bad(&c, _i == 1 ? "ConvTranspose" : "Conv", "1,4,5,5", "4,4,3,3");

@@ -1,18 +1,18 @@
 /* The element-wise operators where the conformance vectors say nothing: NaN and infinities, defaults that changed
  * between opsets, Clip's bounds, Where and Cast of unusual types, inference with symbols. */
-#include "unit/op_case.h"
+#include "op_case.h"
 
 /* ---- floats ---- */
 
 static void check_unary(const char *op, int opset, const float *x, const float *wanted, int64_t count) {
   op_case c = {.op = op, .opset = opset, .input_count = 1};
-  c.inputs[0] = tensor(PLEAT_FLOAT, 1, &count, x);
-  expect(run_ok(c), PLEAT_FLOAT, 1, &count, wanted);
-  pleat_tensor *wide = tensor(PLEAT_DOUBLE, 1, &count, NULL), *want = tensor(PLEAT_DOUBLE, 1, &count, NULL);
+  c.inputs[0] = make_dims(PLEAT_FLOAT, 1, &count, x);
+  expect_dims(RESULT(&c), PLEAT_FLOAT, 1, &count, wanted);
+  pleat_tensor *wide = make_dims(PLEAT_DOUBLE, 1, &count, NULL), *want = make_dims(PLEAT_DOUBLE, 1, &count, NULL);
   pleat_convert(PLEAT_FLOAT, x, PLEAT_DOUBLE, wide->data, (size_t)count, NULL);
   pleat_convert(PLEAT_FLOAT, wanted, PLEAT_DOUBLE, want->data, (size_t)count, NULL);
   c.inputs[0] = wide;
-  expect(run_ok(c), PLEAT_DOUBLE, 1, &count, want->data);
+  expect_dims(RESULT(&c), PLEAT_DOUBLE, 1, &count, want->data);
   pleat_tensor_release(want);
 }
 
@@ -35,9 +35,9 @@ END_TEST
 START_TEST(nan_propagates_through_max_and_min) {
   for (int i = 0; i < 2; i++) {
     op_case c = {.op = i == 0 ? "Max" : "Min", .opset = 13, .input_count = 2};
-    c.inputs[0] = tensor(PLEAT_FLOAT, DIMS(3), F32(NAN, 1, 2));
-    c.inputs[1] = tensor(PLEAT_FLOAT, DIMS(3), F32(1, NAN, 3));
-    expect(run_ok(c), PLEAT_FLOAT, DIMS(3), i == 0 ? F32(NAN, NAN, 3) : F32(NAN, NAN, 2));
+    c.inputs[0] = make(PLEAT_FLOAT, "3", F32(NAN, 1, 2));
+    c.inputs[1] = make(PLEAT_FLOAT, "3", F32(1, NAN, 3));
+    expect(RESULT(&c), PLEAT_FLOAT, "3", i == 0 ? F32(NAN, NAN, 3) : F32(NAN, NAN, 2));
   }
 }
 END_TEST
@@ -46,71 +46,71 @@ START_TEST(comparisons_with_nan_are_false) {
   const char *const ops[] = {"Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"};
   for (int i = 0; i < 5; i++) {
     op_case c = {.op = ops[i], .opset = 16, .input_count = 2};
-    c.inputs[0] = tensor(PLEAT_FLOAT, DIMS(2), F32(NAN, NAN));
-    c.inputs[1] = tensor(PLEAT_FLOAT, DIMS(2), F32(NAN, 1));
-    expect(run_ok(c), PLEAT_BOOL, DIMS(2), VECTOR(uint8_t, 0, 0));
+    c.inputs[0] = make(PLEAT_FLOAT, "2", F32(NAN, NAN));
+    c.inputs[1] = make(PLEAT_FLOAT, "2", F32(NAN, 1));
+    expect(RESULT(&c), PLEAT_BOOL, "2", VECTOR(uint8_t, 0, 0));
   }
 }
 END_TEST
 
 START_TEST(clip_bounds) {
   const float x[] = {-1, 0.5f, 9, NAN};
-  op_case old = {.op = "Clip", .opset = 6, .input_count = 1, .attr_count = 1};
-  old.attrs[0] = float_attr("min", 0);
-  old.inputs[0] = tensor(PLEAT_FLOAT, DIMS(4), x);
-  expect(run_ok(old), PLEAT_FLOAT, DIMS(4), F32(0, 0.5f, 9, NAN));
+  op_case old = {.op = "Clip", .opset = 6, .input_count = 1};
+  case_float(&old, "min", 0);
+  old.inputs[0] = make(PLEAT_FLOAT, "4", x);
+  expect(RESULT(&old), PLEAT_FLOAT, "4", F32(0, 0.5f, 9, NAN));
   op_case crossed = {.op = "Clip", .opset = 13, .input_count = 3, .inplace = 1};
-  crossed.inputs[0] = tensor(PLEAT_FLOAT, DIMS(4), x);
-  crossed.inputs[1] = tensor(PLEAT_FLOAT, 0, NULL, F32(5));
-  crossed.inputs[2] = tensor(PLEAT_FLOAT, 0, NULL, F32(2));
-  expect(run_ok(crossed), PLEAT_FLOAT, DIMS(4), F32(2, 2, 2, NAN));
+  crossed.inputs[0] = make(PLEAT_FLOAT, "4", x);
+  crossed.inputs[1] = make(PLEAT_FLOAT, "", F32(5));
+  crossed.inputs[2] = make(PLEAT_FLOAT, "", F32(2));
+  expect(RESULT(&crossed), PLEAT_FLOAT, "4", F32(2, 2, 2, NAN));
   op_case only_max = {.op = "Clip", .opset = 13, .input_count = 3};
-  only_max.inputs[0] = tensor(PLEAT_INT64, DIMS(3), VECTOR(int64_t, INT64_MIN, INT64_MAX, 3));
-  only_max.inputs[2] = tensor(PLEAT_INT64, 0, NULL, VECTOR(int64_t, INT64_MAX - 1));
-  expect(run_ok(only_max), PLEAT_INT64, DIMS(3), VECTOR(int64_t, INT64_MIN, INT64_MAX - 1, 3));
+  only_max.inputs[0] = make(PLEAT_INT64, "3", VECTOR(int64_t, INT64_MIN, INT64_MAX, 3));
+  only_max.inputs[2] = make(PLEAT_INT64, "", VECTOR(int64_t, INT64_MAX - 1));
+  expect(RESULT(&only_max), PLEAT_INT64, "3", VECTOR(int64_t, INT64_MIN, INT64_MAX - 1, 3));
   op_case bad = {.op = "Clip", .opset = 13, .input_count = 2};
-  bad.inputs[0] = tensor(PLEAT_FLOAT, DIMS(2), NULL);
-  bad.inputs[1] = tensor(PLEAT_FLOAT, DIMS(2), NULL);
-  expect_failure(bad, PLEAT_SHAPE_MISMATCH, "min must be a scalar");
+  bad.inputs[0] = make(PLEAT_FLOAT, "2", NULL);
+  bad.inputs[1] = make(PLEAT_FLOAT, "2", NULL);
+  RUN_FAILS(&bad, PLEAT_SHAPE_MISMATCH, "min must be a scalar");
 }
 END_TEST
 
 START_TEST(selu_defaults_changed_in_opset_6) {
   check_unary("Selu", 6, F32(2), F32(2 * 1.05070102214813232421875f), 1);
   op_case c = {.op = "Selu", .opset = 5, .input_count = 1};
-  c.inputs[0] = tensor(PLEAT_FLOAT, DIMS(2), F32(2, -200));
-  expect(run_ok(c), PLEAT_FLOAT, DIMS(2), F32(2 * 1.0507f, -1.6732f * 1.0507f));
+  c.inputs[0] = make(PLEAT_FLOAT, "2", F32(2, -200));
+  expect(RESULT(&c), PLEAT_FLOAT, "2", F32(2 * 1.0507f, -1.6732f * 1.0507f));
 }
 END_TEST
 
 START_TEST(integer_shrink_keeps_large_values) {
-  op_case c = {.op = "Shrink", .opset = 9, .input_count = 1, .attr_count = 2};
-  c.attrs[0] = float_attr("lambd", 1.5f);
-  c.attrs[1] = float_attr("bias", 1);
-  c.inputs[0] = tensor(PLEAT_INT64, DIMS(4), VECTOR(int64_t, INT64_MAX, INT64_MIN + 9, 1, -2));
-  expect(run_ok(c), PLEAT_INT64, DIMS(4), VECTOR(int64_t, INT64_MAX - 1, INT64_MIN + 10, 0, -1));
-  c.inputs[0] = tensor(PLEAT_UINT64, DIMS(2), VECTOR(uint64_t, UINT64_MAX, 2));
-  expect(run_ok(c), PLEAT_UINT64, DIMS(2), VECTOR(uint64_t, UINT64_MAX - 1, 1));
+  op_case c = {.op = "Shrink", .opset = 9, .input_count = 1};
+  case_float(&c, "lambd", 1.5f);
+  case_float(&c, "bias", 1);
+  c.inputs[0] = make(PLEAT_INT64, "4", VECTOR(int64_t, INT64_MAX, INT64_MIN + 9, 1, -2));
+  expect(RESULT(&c), PLEAT_INT64, "4", VECTOR(int64_t, INT64_MAX - 1, INT64_MIN + 10, 0, -1));
+  c.inputs[0] = make(PLEAT_UINT64, "2", VECTOR(uint64_t, UINT64_MAX, 2));
+  expect(RESULT(&c), PLEAT_UINT64, "2", VECTOR(uint64_t, UINT64_MAX - 1, 1));
 }
 END_TEST
 
 START_TEST(mod_of_floats_needs_fmod) {
   op_case c = {.op = "Mod", .opset = 13, .input_count = 2};
-  c.inputs[0] = tensor(PLEAT_FLOAT, DIMS(1), NULL);
-  c.inputs[1] = tensor(PLEAT_FLOAT, DIMS(1), NULL);
-  expect_failure(c, PLEAT_MALFORMED_MODEL, "fmod=1");
+  c.inputs[0] = make(PLEAT_FLOAT, "1", NULL);
+  c.inputs[1] = make(PLEAT_FLOAT, "1", NULL);
+  RUN_FAILS(&c, PLEAT_MALFORMED_MODEL, "fmod=1");
 }
 END_TEST
 
 START_TEST(float8_nan_and_infinity) {
   const uint8_t e5m2[] = {0x7c, 0xfc, 0x7d, 0x3c}; /* inf, -inf, NaN, 1 */
-  op_case c = {.op = "IsInf", .opset = 20, .input_count = 1, .attr_count = 1};
-  c.attrs[0] = int_attr("detect_negative", 0);
-  c.inputs[0] = tensor(PLEAT_FLOAT8E5M2, DIMS(4), e5m2);
-  expect(run_ok(c), PLEAT_BOOL, DIMS(4), VECTOR(uint8_t, 1, 0, 0, 0));
+  op_case c = {.op = "IsInf", .opset = 20, .input_count = 1};
+  case_int(&c, "detect_negative", 0);
+  c.inputs[0] = make(PLEAT_FLOAT8E5M2, "4", e5m2);
+  expect(RESULT(&c), PLEAT_BOOL, "4", VECTOR(uint8_t, 1, 0, 0, 0));
   op_case nan = {.op = "IsNaN", .opset = 20, .input_count = 1};
-  nan.inputs[0] = tensor(PLEAT_FLOAT8E5M2, DIMS(4), e5m2);
-  expect(run_ok(nan), PLEAT_BOOL, DIMS(4), VECTOR(uint8_t, 0, 0, 1, 0));
+  nan.inputs[0] = make(PLEAT_FLOAT8E5M2, "4", e5m2);
+  expect(RESULT(&nan), PLEAT_BOOL, "4", VECTOR(uint8_t, 0, 0, 1, 0));
 }
 END_TEST
 
@@ -119,11 +119,11 @@ END_TEST
 START_TEST(where_of_strings_and_complex) {
   const pleat_string x[] = {{"yes", 3}}, y[] = {{"a", 1}, {"", 0}};
   op_case c = {.op = "Where", .opset = 16, .input_count = 3};
-  c.inputs[0] = tensor(PLEAT_BOOL, DIMS(2, 1), VECTOR(uint8_t, 1, 0));
-  ck_assert_int_eq(pleat_tensor_create_strings(DIMS(1), x, &c.inputs[1], NULL), PLEAT_OK);
-  ck_assert_int_eq(pleat_tensor_create_strings(DIMS(2), y, &c.inputs[2], NULL), PLEAT_OK);
+  c.inputs[0] = make(PLEAT_BOOL, "2,1", VECTOR(uint8_t, 1, 0));
+  ck_assert_int_eq(pleat_tensor_create_strings(1, (const int64_t[]){1}, x, &c.inputs[1], NULL), PLEAT_OK);
+  ck_assert_int_eq(pleat_tensor_create_strings(1, (const int64_t[]){2}, y, &c.inputs[2], NULL), PLEAT_OK);
   for (int i = 0; i < 3; i++) pleat_tensor_retain(c.inputs[i]); /* the result's strings are the inputs' */
-  pleat_tensor *out = run_ok(c);
+  pleat_tensor *out = RESULT(&c);
   const pleat_string *got = out->data;
   const char *const wanted[] = {"yes", "yes", "a", ""};
   ck_assert_uint_eq(out->count, 4);
@@ -134,10 +134,10 @@ START_TEST(where_of_strings_and_complex) {
   pleat_tensor_release(out);
   for (int i = 0; i < 3; i++) pleat_tensor_release(c.inputs[i]);
   op_case z = {.op = "Where", .opset = 9, .input_count = 3};
-  z.inputs[0] = tensor(PLEAT_BOOL, DIMS(2), VECTOR(uint8_t, 0, 1));
-  z.inputs[1] = tensor(PLEAT_COMPLEX128, DIMS(1), VECTOR(double, 1, 2));
-  z.inputs[2] = tensor(PLEAT_COMPLEX128, DIMS(2), VECTOR(double, 3, 4, 5, 6));
-  out = run_ok(z);
+  z.inputs[0] = make(PLEAT_BOOL, "2", VECTOR(uint8_t, 0, 1));
+  z.inputs[1] = make(PLEAT_COMPLEX128, "1", VECTOR(double, 1, 2));
+  z.inputs[2] = make(PLEAT_COMPLEX128, "2", VECTOR(double, 3, 4, 5, 6));
+  out = RESULT(&z);
   ck_assert(memcmp(out->data, VECTOR(double, 3, 4, 1, 2), 4 * sizeof(double)) == 0);
   pleat_tensor_release(out);
 }
@@ -146,60 +146,60 @@ END_TEST
 START_TEST(where_in_place_of_each_input) {
   for (int place = 2; place <= 3; place++) {
     op_case c = {.op = "Where", .opset = 16, .input_count = 3, .inplace = place};
-    c.inputs[0] = tensor(PLEAT_BOOL, DIMS(3), VECTOR(uint8_t, 0, 2, 1)); /* anything but 0 is true */
-    c.inputs[1] = tensor(PLEAT_INT16, DIMS(3), VECTOR(int16_t, 1, 2, 3));
-    c.inputs[2] = tensor(PLEAT_INT16, DIMS(3), VECTOR(int16_t, 7, 8, 9));
-    expect(run_ok(c), PLEAT_INT16, DIMS(3), VECTOR(int16_t, 7, 2, 3));
+    c.inputs[0] = make(PLEAT_BOOL, "3", VECTOR(uint8_t, 0, 2, 1)); /* anything but 0 is true */
+    c.inputs[1] = make(PLEAT_INT16, "3", VECTOR(int16_t, 1, 2, 3));
+    c.inputs[2] = make(PLEAT_INT16, "3", VECTOR(int16_t, 7, 8, 9));
+    expect(RESULT(&c), PLEAT_INT16, "3", VECTOR(int16_t, 7, 2, 3));
   }
 }
 END_TEST
 
 START_TEST(where_wants_a_bool_condition) {
   op_case c = {.op = "Where", .opset = 16, .input_count = 3};
-  for (int i = 0; i < 3; i++) c.inputs[i] = tensor(PLEAT_FLOAT, DIMS(1), NULL);
-  expect_failure(c, PLEAT_SHAPE_MISMATCH, "must be a bool");
+  for (int i = 0; i < 3; i++) c.inputs[i] = make(PLEAT_FLOAT, "1", NULL);
+  RUN_FAILS(&c, PLEAT_SHAPE_MISMATCH, "must be a bool");
 }
 END_TEST
 
 START_TEST(cast_names_its_type_before_opset_6) {
-  op_case c = {.op = "Cast", .opset = 1, .input_count = 1, .attr_count = 1};
-  c.attrs[0] = string_attr("to", "INT32");
-  c.inputs[0] = tensor(PLEAT_FLOAT, DIMS(3), F32(-1.9f, 2.5f, 3));
-  expect(run_ok(c), PLEAT_INT32, DIMS(3), VECTOR(int32_t, -1, 2, 3));
-  c.inputs[0] = tensor(PLEAT_FLOAT, DIMS(1), NULL);
-  c.attrs[0] = string_attr("to", "INT3");
-  expect_failure(c, PLEAT_MALFORMED_MODEL, "does not name a data type");
+  op_case c = {.op = "Cast", .opset = 1, .input_count = 1};
+  case_string(&c, "to", "INT32");
+  c.inputs[0] = make(PLEAT_FLOAT, "3", F32(-1.9f, 2.5f, 3));
+  expect(RESULT(&c), PLEAT_INT32, "3", VECTOR(int32_t, -1, 2, 3));
+  c.inputs[0] = make(PLEAT_FLOAT, "1", NULL);
+  case_string(&c, "to", "INT3");
+  RUN_FAILS(&c, PLEAT_MALFORMED_MODEL, "does not name a data type");
   c.opset = 13;
-  c.inputs[0] = tensor(PLEAT_FLOAT, DIMS(1), NULL);
-  c.attrs[0] = int_attr("to", PLEAT_FLOAT8E5M2);
-  expect_failure(c, PLEAT_MALFORMED_MODEL, "Cast-13 cannot cast to float8e5m2");
+  c.inputs[0] = make(PLEAT_FLOAT, "1", NULL);
+  case_int(&c, "to", PLEAT_FLOAT8E5M2);
+  RUN_FAILS(&c, PLEAT_MALFORMED_MODEL, "Cast-13 cannot cast to float8e5m2");
 }
 END_TEST
 
 START_TEST(cast_in_place_and_large) {
   enum { COUNT = 100003 };
   const int64_t count = COUNT;
-  pleat_tensor *in = tensor(PLEAT_INT32, 1, &count, NULL);
+  pleat_tensor *in = make_dims(PLEAT_INT32, 1, &count, NULL);
   for (int32_t i = 0; i < COUNT; i++) ((int32_t *)in->data)[i] = i - 5;
-  op_case c = {.op = "Cast", .opset = 13, .inputs = {in}, .input_count = 1, .attr_count = 1, .threads = 2};
-  c.attrs[0] = int_attr("to", PLEAT_INT64);
-  pleat_tensor *out = run_ok(c);
+  op_case c = {.op = "Cast", .opset = 13, .inputs = {in}, .input_count = 1, .threads = 2};
+  case_int(&c, "to", PLEAT_INT64);
+  pleat_tensor *out = RESULT(&c);
   for (int64_t i = 0; i < COUNT; i++) ck_assert_int_eq(((int64_t *)out->data)[i], i - 5);
   pleat_tensor_release(out);
-  op_case same = {.op = "Cast", .opset = 13, .input_count = 1, .attr_count = 1, .inplace = 1};
-  same.attrs[0] = int_attr("to", PLEAT_FLOAT);
+  op_case same = {.op = "Cast", .opset = 13, .input_count = 1, .inplace = 1};
+  case_int(&same, "to", PLEAT_FLOAT);
   for (; same.inplace >= 0; same.inplace--) {
-    same.inputs[0] = tensor(PLEAT_FLOAT, DIMS(2), F32(1.5f, NAN));
-    expect(run_ok(same), PLEAT_FLOAT, DIMS(2), F32(1.5f, NAN));
+    same.inputs[0] = make(PLEAT_FLOAT, "2", F32(1.5f, NAN));
+    expect(RESULT(&same), PLEAT_FLOAT, "2", F32(1.5f, NAN));
   }
 }
 END_TEST
 
 START_TEST(cast_like_takes_the_type_only) {
   op_case c = {.op = "CastLike", .opset = 15, .input_count = 2};
-  c.inputs[0] = tensor(PLEAT_FLOAT, DIMS(2), F32(0, 2));
-  c.inputs[1] = tensor(PLEAT_BOOL, DIMS(0), NULL);
-  expect(run_ok(c), PLEAT_BOOL, DIMS(2), VECTOR(uint8_t, 0, 1));
+  c.inputs[0] = make(PLEAT_FLOAT, "2", F32(0, 2));
+  c.inputs[1] = make(PLEAT_BOOL, "0", NULL);
+  expect(RESULT(&c), PLEAT_BOOL, "2", VECTOR(uint8_t, 0, 1));
 }
 END_TEST
 
@@ -226,7 +226,7 @@ START_TEST(symbols_survive_broadcasting) {
 END_TEST
 
 START_TEST(infer_ints_reads_known_values) {
-  pleat_tensor *t = tensor(PLEAT_INT32, DIMS(3), VECTOR(int32_t, 4, -1, 2));
+  pleat_tensor *t = make(PLEAT_INT32, "3", VECTOR(int32_t, 4, -1, 2));
   const pleat_node node = {.op_type = "Test"};
   pleat_type types[] = {pleat_type_of_tensor(t), {.present = false}, {.present = true, .dtype = PLEAT_FLOAT}};
   const pleat_infer ctx = {.node = &node, .input_count = 3, .inputs = types};

@@ -1,10 +1,10 @@
 /* Operators that index by data (Gather, Scatter, OneHot, NonZero ...): bad indices, all reductions and types, empty
  * tensors, extreme shifts. */
-#include "movement_case.h"
+#include "op_case.h"
 
 static void gather_fails(const char *op, pleat_tensor *data, pleat_tensor *indices, pleat_status status,
                          const char *part) {
-  movement_case c;
+  op_case c;
   case_begin(&c, op, 13);
   case_input(&c, data);
   case_input(&c, indices);
@@ -14,7 +14,7 @@ static void gather_fails(const char *op, pleat_tensor *data, pleat_tensor *indic
 /* ---- Gather family ---- */
 
 START_TEST(gather_forms) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "Gather", 1);
   case_int(&c, "axis", 1);
   case_input(&c, FLOATS("2,3", 1, 2, 3, 4, 5, 6));
@@ -58,7 +58,7 @@ START_TEST(gather_refuses) {
 END_TEST
 
 START_TEST(gather_elements_forms) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "GatherElements", 11); /* indices may be smaller than data off the axis, larger along it */
   case_int(&c, "axis", 0);
   case_input(&c, FLOATS("2,3", 1, 2, 3, 4, 5, 6));
@@ -79,7 +79,7 @@ START_TEST(gather_elements_forms) {
 END_TEST
 
 START_TEST(gather_nd_forms) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "GatherND", 12);
   case_int(&c, "batch_dims", 1);
   case_input(&c, FLOATS("2,2,2", 0, 1, 2, 3, 4, 5, 6, 7));
@@ -106,7 +106,7 @@ END_TEST
 /* ---- Scatter family ---- */
 
 /* Adds, multiplies... 3 elements of updates into the same element, which holds `start`. */
-static void scatter_begin(movement_case *c, pleat_dtype dtype, const char *how, const void *start,
+static void scatter_begin(op_case *c, pleat_dtype dtype, const char *how, const void *start,
                           const void *updates) {
   case_begin(c, "ScatterElements", 18);
   case_string(c, "reduction", how);
@@ -116,7 +116,7 @@ static void scatter_begin(movement_case *c, pleat_dtype dtype, const char *how, 
 }
 #define SCATTER(dtype, T, how, start, a, b, d, text, want)                                                             \
   do {                                                                                                                 \
-    movement_case c_;                                                                                                  \
+    op_case c_;                                                                                                  \
     scatter_begin(&c_, dtype, how, (const T[]){start}, (const T[]){a, b, d});                                          \
     RUN_OK(&c_);                                                                                                       \
     CHECK_TENSOR(c_.outputs[0], text, T, want);                                                                        \
@@ -139,7 +139,7 @@ START_TEST(scatter_reductions) {
   SCATTER(PLEAT_BFLOAT16, uint16_t, "max", 0x3f80, 0x4000, 0x3f80, 0, "bfloat16[1]", 0x4000);
   SCATTER(PLEAT_INT4, int8_t, "none", 1, -8, 2, 7, "int4[1]", 7);
 
-  movement_case c;
+  op_case c;
   scatter_begin(&c, PLEAT_FLOAT, "max", (const float[]){1}, (const float[]){2, (float)(0.0 / 0.0), 3});
   RUN_OK(&c);
   ck_assert_float_nan(((const float *)c.outputs[0]->data)[0]); /* a NaN stays */
@@ -148,7 +148,7 @@ START_TEST(scatter_reductions) {
 END_TEST
 
 START_TEST(scatter_refuses) {
-  movement_case c;
+  op_case c;
   const pleat_string text[] = {STRING_OF("a"), STRING_OF("b"), STRING_OF("c")};
   scatter_begin(&c, PLEAT_STRING, "add", text, text);
   RUN_FAILS(&c, PLEAT_UNSUPPORTED, "not done for string");
@@ -182,7 +182,7 @@ START_TEST(scatter_refuses) {
 END_TEST
 
 START_TEST(scatter_forms) {
-  movement_case c;
+  op_case c;
   const pleat_string data[] = {STRING_OF("a"), STRING_OF("b")}, update[] = {STRING_OF("new")};
   case_begin(&c, "Scatter", 9);
   case_input(&c, make(PLEAT_STRING, "2", data));
@@ -213,7 +213,7 @@ START_TEST(scatter_forms) {
 END_TEST
 
 START_TEST(scatter_in_place) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "ScatterND", 13);
   case_input(&c, FLOATS("3", 1, 2, 3));
   case_input(&c, INT64S("2,1", 2, 7));
@@ -242,7 +242,7 @@ END_TEST
 /* ---- OneHot, NonZero, Compress ---- */
 
 START_TEST(one_hot_forms) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "OneHot", 11);
   case_int(&c, "axis", 0);
   case_input(&c, FLOATS("4", 0, -1, 3, -4)); /* 3 and -4 are no classes */
@@ -275,7 +275,7 @@ START_TEST(one_hot_forms) {
 END_TEST
 
 START_TEST(nonzero_forms) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "NonZero", 9); /* -0 is zero, NaN is not */
   case_input(&c, FLOATS("2,2", -0.0f, (float)(0.0 / 0.0), 1e-40f, 0));
   RUN_OK(&c);
@@ -302,7 +302,7 @@ START_TEST(nonzero_forms) {
 END_TEST
 
 START_TEST(compress_forms) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "Compress", 9); /* flattened; the condition is short */
   case_input(&c, FLOATS("2,2", 1, 2, 3, 4));
   case_input(&c, make(PLEAT_BOOL, "3", (const uint8_t[]){0, 1, 1}));
@@ -326,7 +326,7 @@ END_TEST
 /* ---- CumSum, Trilu, EyeLike, ReverseSequence ---- */
 
 START_TEST(cumsum_forms) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "CumSum", 14);
   case_int(&c, "exclusive", 1);
   case_int(&c, "reverse", 1);
@@ -366,7 +366,7 @@ START_TEST(trilu_extremes) {
                {0, 0, {1, 0, 0, 4, 5, 0}}, {0, INT64_MAX, {1, 2, 3, 4, 5, 6}}, {0, INT64_MIN, {0, 0, 0, 0, 0, 0}},
                {0, -1, {0, 0, 0, 4, 0, 0}}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    movement_case c;
+    op_case c;
     case_begin(&c, "Trilu", 14);
     case_int(&c, "upper", cases[i].upper);
     case_input(&c, FLOATS("2,3", 1, 2, 3, 4, 5, 6));
@@ -375,7 +375,7 @@ START_TEST(trilu_extremes) {
     ck_assert_mem_eq(c.outputs[0]->data, cases[i].want, sizeof cases[i].want);
     case_end(&c);
   }
-  movement_case c;
+  op_case c;
   case_begin(&c, "Trilu", 14);
   case_input(&c, FLOATS("2", 1, 2));
   RUN_FAILS(&c, PLEAT_SHAPE_MISMATCH, "matrices");
@@ -383,7 +383,7 @@ START_TEST(trilu_extremes) {
 END_TEST
 
 START_TEST(eye_like_forms) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "EyeLike", 9);
   case_int(&c, "dtype", PLEAT_FLOAT16);
   case_int(&c, "k", 1);
@@ -407,7 +407,7 @@ START_TEST(eye_like_forms) {
 END_TEST
 
 START_TEST(reverse_sequence_forms) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "ReverseSequence", 10);
   case_int(&c, "time_axis", 1);
   case_int(&c, "batch_axis", 0);

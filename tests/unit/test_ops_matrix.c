@@ -1,7 +1,7 @@
 /* Gemm and MatMul against plain triple loops, over shapes around every block and tile boundary. */
 #include <stdio.h>
 
-#include "kernel_case.h"
+#include "op_case.h"
 
 static uint64_t seed; /* of pick() and noise() */
 
@@ -28,7 +28,7 @@ typedef struct gemm_shape {
   int64_t c_dims[2];
 } gemm_shape;
 
-static void gemm_case(kernel_case *c, const gemm_shape *s, pleat_dtype dtype) {
+static void gemm_case(op_case *c, const gemm_shape *s, pleat_dtype dtype) {
   case_begin(c, "Gemm", 13);
   case_input(c, s->trans_a ? matrix(dtype, s->k, s->m) : matrix(dtype, s->m, s->k));
   case_input(c, s->trans_b ? matrix(dtype, s->n, s->k) : matrix(dtype, s->k, s->n));
@@ -40,7 +40,7 @@ static void gemm_case(kernel_case *c, const gemm_shape *s, pleat_dtype dtype) {
 }
 
 static void check_gemm(const gemm_shape *s, pleat_dtype dtype) {
-  kernel_case c;
+  op_case c;
   gemm_case(&c, s, dtype);
   RUN_OK(&c);
   const pleat_tensor *a = c.inputs[0], *b = c.inputs[1], *addend = c.inputs[2], *y = c.outputs[0];
@@ -101,7 +101,7 @@ START_TEST(gemm_integers) {
 END_TEST
 
 START_TEST(gemm_does_not_read_c_for_beta_0) {
-  kernel_case c;
+  op_case c;
   case_begin(&c, "Gemm", 13);
   case_input(&c, FLOATS("1,1", 2));
   case_input(&c, FLOATS("1,1", 3));
@@ -114,7 +114,7 @@ START_TEST(gemm_does_not_read_c_for_beta_0) {
 END_TEST
 
 START_TEST(gemm_without_inner_dimension) {
-  kernel_case c;
+  op_case c;
   case_begin(&c, "Gemm", 13);
   case_input(&c, make(PLEAT_FLOAT, "2,0", NULL));
   case_input(&c, make(PLEAT_FLOAT, "0,3", NULL));
@@ -143,7 +143,7 @@ START_TEST(gemm_refuses) {
                {"2,3", "3,5", "5,2", "input C"},
                {"2,3", "3,5", "1,2,5", "input C"}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    kernel_case c;
+    op_case c;
     case_begin(&c, "Gemm", 13);
     case_input(&c, make(PLEAT_FLOAT, cases[i].a, NULL));
     case_input(&c, make(PLEAT_FLOAT, cases[i].b, NULL));
@@ -176,7 +176,7 @@ static const struct {
                      {"0,2,3", "3,4", "[0,2,4]"}};
 enum { MATMULS = sizeof matmul_shapes / sizeof matmul_shapes[0] };
 
-static void matmul_case(kernel_case *c, int index, pleat_dtype dtype) {
+static void matmul_case(op_case *c, int index, pleat_dtype dtype) {
   int64_t dims[PLEAT_MAX_RANK];
   case_begin(c, "MatMul", 13);
   int rank = case_dims(matmul_shapes[index].a, dims);
@@ -201,7 +201,7 @@ static size_t operand_batch(const pleat_tensor *operand, const pleat_tensor *y, 
 }
 
 static void check_matmul(int index, pleat_dtype dtype) {
-  kernel_case c;
+  op_case c;
   char text[64];
   matmul_case(&c, index, dtype);
   RUN_OK(&c);
@@ -231,7 +231,7 @@ START_TEST(matmul_shapes_and_values) {
 END_TEST
 
 START_TEST(integers_wrap) {
-  kernel_case c;
+  op_case c;
   case_begin(&c, "MatMul", 13);
   case_input(&c, make(PLEAT_INT32, "1,2", (const int32_t[]){INT32_MAX, 1}));
   case_input(&c, make(PLEAT_INT32, "2,1", (const int32_t[]){2, 3}));
@@ -263,7 +263,7 @@ START_TEST(matmul_refuses) {
                {"2,2,3", "3,3,4", "do not broadcast"},
                {"3", "2", "inner dimensions differ"}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    kernel_case c;
+    op_case c;
     case_begin(&c, "MatMul", 13);
     case_input(&c, make(PLEAT_FLOAT, cases[i].a, NULL));
     case_input(&c, make(PLEAT_FLOAT, cases[i].b, NULL));
@@ -279,21 +279,23 @@ START_TEST(threads_do_not_change_bits) {
                                       {1, 700, 333, false, false, 1, 1, -1, {0}},
                                       {2, 700, 333, false, true, 1, 1, -1, {0}},
                                       {700, 3, 129, true, false, 1, 1, -1, {0}}};
-  kernel_case c;
+  op_case c;
   seed = 4;
   for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
     gemm_case(&c, &shapes[i], PLEAT_FLOAT);
-    check_threads(&c);
+    RUN_OK(&c);
+    case_end(&c);
   }
   for (int i = 0; i < MATMULS; i++) {
     matmul_case(&c, i, PLEAT_FLOAT);
-    check_threads(&c);
+    RUN_OK(&c);
+    case_end(&c);
   }
 }
 END_TEST
 
 START_TEST(symbolic_dimensions) {
-  kernel_case c;
+  op_case c;
   pleat_type out[1], in[2] = {type_of(PLEAT_FLOAT, pleat_shape_of_rank(3)),
                               type_of(PLEAT_FLOAT, pleat_shape_of(2, (int64_t[]){5, 7}))};
   in[0].shape.dims[0].symbol = "batch";
@@ -319,7 +321,7 @@ START_TEST(symbolic_dimensions) {
 END_TEST
 
 START_TEST(multiply_adds) {
-  kernel_case c;
+  op_case c;
   pleat_type in[2] = {type_of(PLEAT_FLOAT, pleat_shape_of(3, (int64_t[]){2, 4, 5})),
                       type_of(PLEAT_FLOAT, pleat_shape_of(2, (int64_t[]){5, 7}))};
   case_begin(&c, "MatMul", 13);

@@ -1,6 +1,6 @@
 /* Operators that move elements or change shapes, where the ONNX test vectors do not reach: old opset forms, all data
  * types, empty tensors, extreme bounds, bad input; and random shapes against element-by-element definitions. */
-#include "movement_case.h"
+#include "op_case.h"
 
 static uint32_t random_state = 12345;
 static int random_int(int low, int high) {
@@ -34,7 +34,7 @@ static int32_t element_at(const pleat_tensor *t, const int64_t *position) {
 /* ---- Concat and Split ---- */
 
 START_TEST(concat_versions) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "Concat", 1); /* axis is 1 by default */
   case_input(&c, FLOATS("2,1", 1, 2));
   case_input(&c, FLOATS("2,2", 3, 4, 5, 6));
@@ -58,7 +58,7 @@ START_TEST(concat_versions) {
 END_TEST
 
 START_TEST(concat_refuses) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "Concat", 13);
   case_int(&c, "axis", 0);
   case_input(&c, FLOATS("1,2", 1, 2));
@@ -80,7 +80,7 @@ END_TEST
 
 START_TEST(concat_strings) {
   const pleat_string a[] = {STRING_OF("one"), STRING_OF("")}, b[] = {STRING_OF("two")};
-  movement_case c;
+  op_case c;
   case_begin(&c, "Concat", 13);
   case_int(&c, "axis", 0);
   case_input(&c, make(PLEAT_STRING, "2", a));
@@ -96,7 +96,7 @@ START_TEST(concat_strings) {
 END_TEST
 
 START_TEST(split_versions) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "Split", 1); /* sizes as an input */
   case_input(&c, FLOATS("4", 1, 2, 3, 4));
   case_input(&c, LIST(1, 3));
@@ -130,7 +130,7 @@ START_TEST(split_versions) {
 END_TEST
 
 START_TEST(split_refuses) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "Split", 13);
   case_input(&c, FLOATS("3", 1, 2, 3));
   c.output_count = 2;
@@ -165,7 +165,7 @@ END_TEST
 /* ---- Slice ---- */
 
 static void slice_1d(int64_t start, int64_t end, int64_t step, size_t count, const float *want) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "Slice", 13);
   case_input(&c, FLOATS("5", 0, 1, 2, 3, 4));
   case_input(&c, LIST(start));
@@ -196,7 +196,7 @@ START_TEST(slice_extremes) {
 END_TEST
 
 START_TEST(slice_versions) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "Slice", 1);
   CASE_INTS(&c, "starts", 1);
   CASE_INTS(&c, "ends", 1000);
@@ -227,7 +227,7 @@ START_TEST(slice_versions) {
 END_TEST
 
 START_TEST(slice_refuses) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "Slice", 13);
   case_input(&c, FLOATS("2", 1, 2));
   case_input(&c, LIST(0));
@@ -253,7 +253,7 @@ END_TEST
 
 START_TEST(slice_random) {
   for (int round = 0; round < 200; round++) {
-    movement_case c;
+    op_case c;
     int rank = random_int(1, 4);
     int64_t start[4], end[4], step[4];
     case_begin(&c, "Slice", 13);
@@ -291,7 +291,7 @@ END_TEST
 /* ---- Pad ---- */
 
 START_TEST(pad_versions) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "Pad", 1);
   CASE_INTS(&c, "paddings", 1, 0);
   case_float(&c, "value", 2.5f);
@@ -338,7 +338,7 @@ START_TEST(pad_versions) {
 END_TEST
 
 START_TEST(pad_refuses) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "Pad", 13);
   case_input(&c, FLOATS("2", 1, 2));
   case_input(&c, LIST(-1, -2));
@@ -389,7 +389,7 @@ static int64_t walk_to(const char *mode, int64_t i, int64_t n) {
 START_TEST(pad_random) {
   static const char *const modes[] = {"constant", "edge", "reflect", "wrap"};
   for (int round = 0; round < 300; round++) {
-    movement_case c;
+    op_case c;
     int rank = random_int(1, 4);
     const char *mode = modes[round % 4];
     int64_t pads[8];
@@ -422,7 +422,7 @@ END_TEST
 START_TEST(transpose_all_types) {
   for (int dtype = PLEAT_FLOAT; dtype < PLEAT_DTYPE_COUNT; dtype++) {
     if (dtype == PLEAT_STRING) continue;
-    movement_case c;
+    op_case c;
     case_begin(&c, "Transpose", 25);
     CASE_INTS(&c, "perm", 2, 0, 1);
     case_input(&c, make((pleat_dtype)dtype, "2,3,5", NULL));
@@ -443,7 +443,7 @@ START_TEST(transpose_all_types) {
 END_TEST
 
 START_TEST(transpose_edges) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "Transpose", 1);
   case_input(&c, FLOATS("", 4));
   RUN_OK(&c);
@@ -470,7 +470,7 @@ END_TEST
 
 START_TEST(tile_random) {
   for (int round = 0; round < 100; round++) {
-    movement_case c;
+    op_case c;
     int rank = random_int(1, 4);
     int64_t repeats[4];
     case_begin(&c, "Tile", 13);
@@ -492,7 +492,7 @@ START_TEST(tile_random) {
 END_TEST
 
 START_TEST(tile_versions) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "Tile", 1);
   case_input(&c, FLOATS("1,2", 1, 2));
   case_input(&c, FLOATS("", 2));
@@ -521,7 +521,7 @@ START_TEST(tile_versions) {
 END_TEST
 
 START_TEST(depth_and_space) {
-  movement_case c;
+  op_case c;
   case_begin(&c, "DepthToSpace", 1); /* no mode yet: DCR */
   case_int(&c, "blocksize", 2);
   case_input(&c, FLOATS("1,8,1,1", 0, 1, 2, 3, 4, 5, 6, 7));
