@@ -29,7 +29,7 @@ static void fail_with(uint64_t seed, const pleat_model *model, const char *forma
   fputc('\n', stderr);
   if (folder != NULL && model != NULL) {
     snprintf(path, sizeof path, "%s/seed_%llu.onnx", folder, (unsigned long long)seed);
-    pleat_model_save(model, path, (pleat_external){0}, NULL);
+    pleat_model_save(model, path, PLEAT_EXTERNAL_KEEP, NULL);
   }
   exit(1);
 }
@@ -56,6 +56,7 @@ static size_t run_model(uint64_t seed, const random_graph *g, const pleat_model 
   pleat_tensor *inputs[4] = {NULL};
   pleat_session *session = NULL;
   const pleat_session_options options = {.size = sizeof options, .threads = 1, .no_fold = no_fold, .float64 = float64};
+  memset(outputs, 0, LIMIT_VALUES * sizeof *outputs);
   make_inputs(g, inputs);
   REQUIRE(seed, model, pleat_session_create(model, &options, &session, error));
   const size_t count = pleat_session_output_count(session);
@@ -156,7 +157,7 @@ static uint64_t number_from(const char *variable, uint64_t otherwise) {
   return text != NULL && text[0] != '\0' ? strtoull(text, NULL, 10) : otherwise;
 }
 
-int main(void) {
+START_TEST(folding_keeps_the_values) {
   totals sums = {0};
   const uint64_t count = number_from("PLEAT_PROPERTY_COUNT", 2000), first = number_from("PLEAT_PROPERTY_SEED", 1000);
   printf("seeds %llu to %llu\n", (unsigned long long)first, (unsigned long long)(first + count - 1));
@@ -168,8 +169,21 @@ int main(void) {
          sums.graphs, sums.with_norms, sums.with_folds, sums.norms_before, sums.norms_after, sums.compared);
   /* Else the models would not test what they are for. */
   if (count >= 100 && (sums.with_norms * 2 < sums.graphs || sums.with_folds * 5 < sums.with_norms * 2)) {
-    fprintf(stderr, "too few of the graphs have something to fold\n");
-    return 1;
+    ck_abort_msg("too few of the graphs have something to fold");
   }
-  return 0;
+}
+END_TEST
+
+/* In this process, so that a failing seed ends it, with its message. */
+int main(void) {
+  Suite *suite = suite_create("fold_property");
+  TCase *tcase = tcase_create("property");
+  tcase_add_test(tcase, folding_keeps_the_values);
+  suite_add_tcase(suite, tcase);
+  SRunner *runner = srunner_create(suite);
+  srunner_set_fork_status(runner, CK_NOFORK);
+  srunner_run_all(runner, CK_NORMAL);
+  const int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

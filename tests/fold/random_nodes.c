@@ -1,6 +1,7 @@
 /* The nodes of a random model. Each function takes a value that there is, checks that it fits, and adds a node or a few
  * that belong together. */
 #include "fold/random_graph.h"
+#include "ops/ops.h"
 
 #define COIN(g) (random_below((g), 2) == 0)
 
@@ -476,7 +477,9 @@ static void branches(random_graph *g, random_value *x) {
   static const char *const names[] = {"then_branch", "else_branch"};
   char name[NAME_SIZE];
   const double condition = COIN(g) ? 1 : 0;
-  if (g->in_branch || g->dtype == PLEAT_FLOAT16 || x->rank < 3 || x->rank > 5 || g->count + 8 > LIMIT_VALUES) return;
+  if (pleat_op_find("", "If") == NULL || g->in_branch || g->dtype == PLEAT_FLOAT16 || x->rank < 3 || x->rank > 5 ||
+      g->count + 8 > LIMIT_VALUES)
+    return;
   Onnx__GraphProto *outer = g->graph;
   const random_value source = *x;
   const size_t count = g->count;

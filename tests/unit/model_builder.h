@@ -10,6 +10,7 @@
 
 #include "graph_testing.h"
 #include "pleat/pleat.h"
+#include "suite.h"
 
 enum { MODEL_OPSET = 13 };
 
@@ -279,15 +280,6 @@ static inline Onnx__TensorProto *initializer_named(const pleat_model *model, con
     if (strcmp(graph->initializer[i]->name, name) == 0) return graph->initializer[i];
   }
   return NULL;
-}
-
-/* ---- suites ---- */
-
-static inline void add_tests(Suite *suite, const char *name, const TTest *const *tests) {
-  TCase *tcase = tcase_create(name);
-  tcase_set_timeout(tcase, 120);
-  for (; *tests != NULL; tests++) tcase_add_test(tcase, *tests);
-  suite_add_tcase(suite, tcase);
 }
 
 #endif

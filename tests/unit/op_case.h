@@ -10,9 +10,9 @@
  *   CHECK_TENSOR(c.outputs[0], "float[2,3]", float, 1, 3, 4, 2, 5, 6);
  *   case_end(&c);
  *
- * A run that shall succeed is made with one, two and three threads, whose outputs must agree bit by bit, with each other
- * and with pleat_node_evaluate(). Outputs and workspace are filled with rubbish before, and inputs must stay what they
- * were. Shapes are texts: "2,3"; "" is a scalar. */
+ * A run that shall succeed is made with one, two and three threads, whose outputs must agree bit by bit, with each
+ * other and with pleat_node_evaluate(). Outputs and workspace are filled with rubbish before, and inputs must stay what
+ * they were. Shapes are texts: "2,3"; "" is a scalar. */
 #ifndef PLEAT_TESTS_OP_CASE_H
 #define PLEAT_TESTS_OP_CASE_H
 
@@ -23,14 +23,15 @@
 
 #include "core/error.h"
 #include "graph/infer.h"
+#include "suite.h"
 
 enum { CASE_INPUTS = 6, CASE_OUTPUTS = 8, CASE_ATTRS = 12 };
 
 typedef struct op_case {
   const char *op;
   int opset;
-  int threads; /* 0: one, two and three, compared */
-  int inplace; /* 1 + the input whose memory becomes output 0's; 0: none */
+  int threads;                                  /* 0: one, two and three, compared */
+  int inplace;                                  /* 1 + the input whose memory becomes output 0's; 0: none */
   size_t input_count, output_count, attr_count; /* no outputs: one */
   pleat_tensor *inputs[CASE_INPUTS];            /* owned; NULL: absent */
   bool late[CASE_INPUTS];                       /* inference and prepare do not see this input's data */
@@ -81,6 +82,9 @@ static inline pleat_tensor *make_values(pleat_dtype dtype, int rank, const int64
 static inline pleat_tensor *make_vector(pleat_dtype dtype, int64_t count, const double *values) {
   return make_values(dtype, 1, &count, values);
 }
+static inline pleat_tensor *make_ints(const int64_t *values, size_t count) {
+  return make_dims(PLEAT_INT64, 1, (const int64_t[]){(int64_t)count}, values);
+}
 #define VECTOR(type, ...)                                                                                              \
   (const type[]) {                                                                                                     \
     __VA_ARGS__                                                                                                        \
@@ -88,7 +92,7 @@ static inline pleat_tensor *make_vector(pleat_dtype dtype, int64_t count, const 
 #define F32(...)           VECTOR(float, __VA_ARGS__)
 #define FLOATS(shape, ...) make(PLEAT_FLOAT, shape, VECTOR(float, __VA_ARGS__))
 #define INT64S(shape, ...) make(PLEAT_INT64, shape, VECTOR(int64_t, __VA_ARGS__))
-#define LIST(...)          make_dims(PLEAT_INT64, 1, (const int64_t[]){COUNT_OF_INTS(__VA_ARGS__)}, VECTOR(int64_t, __VA_ARGS__))
+#define LIST(...)          make_ints(VECTOR(int64_t, __VA_ARGS__), COUNT_OF_INTS(__VA_ARGS__))
 #define STRING_OF(text)    ((pleat_string){.data = (text), .size = sizeof(text) - 1})
 #define COUNT_OF_INTS(...) (sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
 
@@ -227,7 +231,7 @@ static inline void case_end(op_case *c) {
   }
 }
 
-/* The inputs in views, one a phase, and the outputs as inferred, full of rubbish. */
+/* Outputs as inferred, full of rubbish. */
 static inline void case_make_outputs(op_case *c) {
   for (size_t i = 0; i < c->output_count; i++) {
     int64_t dims[PLEAT_MAX_RANK];
@@ -250,7 +254,7 @@ static inline void case_own_strings(op_case *c) {
   }
 }
 
-/* prepare and run, with the views given; `late` data comes between the two. */
+/* prepare and run on views of the inputs; `late` data comes between the two. */
 static inline pleat_status case_invoke(op_case *c, pleat_tensor *views, int threads) {
   const pleat_tensor *inputs[CASE_INPUTS] = {NULL};
   void *data[CASE_INPUTS] = {NULL};
@@ -333,8 +337,7 @@ static inline void expect_same_bits(const op_case *c, const pleat_tensor *a, con
 /* The outputs again, by the way of constant folding. */
 static inline void case_check_evaluate(op_case *c) {
   pleat_tensor *again[CASE_OUTPUTS] = {NULL};
-  pleat_status status =
-      pleat_node_evaluate(&c->node, (const pleat_tensor *const *)c->inputs, 2, again, &c->error);
+  pleat_status status = pleat_node_evaluate(&c->node, (const pleat_tensor *const *)c->inputs, 2, again, &c->error);
   ck_assert_msg(status == PLEAT_OK, "%s: %s", c->op, c->error.message);
   for (size_t i = 0; i < c->output_count; i++) {
     expect_same_bits(c, c->outputs[i], again[i], "when evaluated ahead");
@@ -380,8 +383,8 @@ static inline void case_fails_at(op_case *c, pleat_status expected, const char *
 }
 
 /* Runs, ends the case and hands out output 0. The case's attributes stay, for the next inputs. */
-#define RESULT(c) case_result_at((c), __LINE__)
-static inline pleat_tensor *case_result_at(op_case *c, int line) {
+#define RESULT(...) case_result_at(__LINE__, __VA_ARGS__)
+static inline pleat_tensor *case_result_at(int line, op_case *c) {
   case_run_at(c, line);
   pleat_tensor *result = c->outputs[0];
   c->outputs[0] = NULL;
@@ -397,7 +400,7 @@ static inline pleat_tensor *case_result_at(op_case *c, int line) {
     double found_ = (found), expected_ = (expected);                                                                   \
     bool same_ = found_ == expected_ || (found_ != found_ && expected_ != expected_);                                  \
     /* An assertion a call would be slow: Check notes each, passed or not, in a pipe. */                               \
-    if (!same_ && !(fabs(found_ - expected_) <= (tolerance) * fmax(1, fabs(expected_))))                               \
+    if (!same_ && !(fabs(found_ - expected_) <= (tolerance)*fmax(1, fabs(expected_))))                                 \
       ck_abort_msg("%.9g, not %.9g", found_, expected_);                                                               \
   } while (0)
 /* Element `i` of a tensor, and all elements, within 1e-5. */

@@ -123,7 +123,8 @@ START_TEST(threads_agree_with_one) {
     pleat_tensor *a = make_dims(PLEAT_FLOAT, 3, dims, NULL), *b = make_dims(PLEAT_FLOAT, 2, row, NULL);
     for (size_t i = 0; i < a->count; i++) ((float *)a->data)[i] = (float)(i % 1009) * 0.25f + 1;
     for (size_t i = 0; i < b->count; i++) ((float *)b->data)[i] = (float)i - 100.5f;
-    pleat_tensor *out = RESULT(&(op_case){.op = "Mul", .opset = 14, .inputs = {a, b}, .input_count = 2, .threads = threads, .inplace = 1});
+    pleat_tensor *out = RESULT(
+        &(op_case){.op = "Mul", .opset = 14, .inputs = {a, b}, .input_count = 2, .threads = threads, .inplace = 1});
     for (size_t i = 0; i < out->count; i++) {
       const float wanted = ((float)(i % 1009) * 0.25f + 1) * ((float)(i / 61 % 301) - 100.5f);
       ck_assert_float_eq(((float *)out->data)[i], wanted);
@@ -275,7 +276,7 @@ START_TEST(pow_of_mixed_types) {
   c.inputs[1] = make(PLEAT_UINT64, "2,1", VECTOR(uint64_t, 3, 2));
   expect(RESULT(&c), PLEAT_FLOAT, "2,2", F32(8, 27, 16, 25));
   c.inputs[0] = make(PLEAT_INT64, "1", VECTOR(int64_t, 3));
-  c.inputs[1] = make(PLEAT_UINT64, "1", VECTOR(uint64_t, UINT64_MAX));      /* not -1 */
+  c.inputs[1] = make(PLEAT_UINT64, "1", VECTOR(uint64_t, UINT64_MAX));         /* not -1 */
   expect(RESULT(&c), PLEAT_INT64, "1", VECTOR(int64_t, -6148914691236517205)); /* the inverse of 3 modulo 2^64 */
   op_case half = {.op = "Pow", .opset = 15, .input_count = 2};
   const uint16_t three = pleat_f32_to_f16(3), nine = pleat_f32_to_f16(9);
@@ -304,15 +305,15 @@ END_TEST
 
 Suite *make_suite(void) {
   Suite *suite = suite_create("ops_elementwise");
-  add_case(suite, "broadcast",
-           (const TTest *const[]){old_broadcast_puts_b_at_axis, old_broadcast_without_axis_takes_the_last_dimensions,
-                                  old_broadcast_never_widens_a, old_arithmetic_wants_equal_shapes,
-                                  old_sum_wants_equal_shapes, prelu_slope_is_per_channel_before_7_and_trailing_after,
-                                  every_broadcast_pattern, in_place_with_either_operand_broadcast,
-                                  in_place_max_of_three, threads_agree_with_one, empty_and_rank_0, NULL});
-  add_case(suite, "types", (const TTest *const[]){add_of_every_type, types_must_agree, halves_are_rounded_once, NULL});
-  add_case(suite, "integers",
-           (const TTest *const[]){integer_edges, wide_integer_edges, shifts_of_the_width_give_0, pow_of_mixed_types,
-                                  pow_mixed_over_several_blocks, NULL});
+  add_tests(suite, "broadcast",
+            (const TTest *const[]){old_broadcast_puts_b_at_axis, old_broadcast_without_axis_takes_the_last_dimensions,
+                                   old_broadcast_never_widens_a, old_arithmetic_wants_equal_shapes,
+                                   old_sum_wants_equal_shapes, prelu_slope_is_per_channel_before_7_and_trailing_after,
+                                   every_broadcast_pattern, in_place_with_either_operand_broadcast,
+                                   in_place_max_of_three, threads_agree_with_one, empty_and_rank_0, NULL});
+  add_tests(suite, "types", (const TTest *const[]){add_of_every_type, types_must_agree, halves_are_rounded_once, NULL});
+  add_tests(suite, "integers",
+            (const TTest *const[]){integer_edges, wide_integer_edges, shifts_of_the_width_give_0, pow_of_mixed_types,
+                                   pow_mixed_over_several_blocks, NULL});
   return suite;
 }

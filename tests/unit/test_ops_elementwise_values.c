@@ -167,10 +167,12 @@ START_TEST(cast_names_its_type_before_opset_6) {
   c.inputs[0] = make(PLEAT_FLOAT, "3", F32(-1.9f, 2.5f, 3));
   expect(RESULT(&c), PLEAT_INT32, "3", VECTOR(int32_t, -1, 2, 3));
   c.inputs[0] = make(PLEAT_FLOAT, "1", NULL);
+  c.attr_count = 0;
   case_string(&c, "to", "INT3");
   RUN_FAILS(&c, PLEAT_MALFORMED_MODEL, "does not name a data type");
   c.opset = 13;
   c.inputs[0] = make(PLEAT_FLOAT, "1", NULL);
+  c.attr_count = 0;
   case_int(&c, "to", PLEAT_FLOAT8E5M2);
   RUN_FAILS(&c, PLEAT_MALFORMED_MODEL, "Cast-13 cannot cast to float8e5m2");
 }
@@ -249,16 +251,16 @@ END_TEST
 
 Suite *make_suite(void) {
   Suite *suite = suite_create("ops_elementwise_values");
-  add_case(suite, "floats",
-           (const TTest *const[]){nan_and_infinity_in_unary_operators, nan_propagates_through_max_and_min,
-                                  comparisons_with_nan_are_false, clip_bounds, selu_defaults_changed_in_opset_6,
-                                  integer_shrink_keeps_large_values, mod_of_floats_needs_fmod, float8_nan_and_infinity,
-                                  NULL});
-  add_case(suite, "where and cast",
-           (const TTest *const[]){where_of_strings_and_complex, where_in_place_of_each_input,
-                                  where_wants_a_bool_condition, cast_names_its_type_before_opset_6,
-                                  cast_in_place_and_large, cast_like_takes_the_type_only, NULL});
-  add_case(suite, "inference",
-           (const TTest *const[]){symbols_survive_broadcasting, infer_ints_reads_known_values, NULL});
+  add_tests(suite, "floats",
+            (const TTest *const[]){nan_and_infinity_in_unary_operators, nan_propagates_through_max_and_min,
+                                   comparisons_with_nan_are_false, clip_bounds, selu_defaults_changed_in_opset_6,
+                                   integer_shrink_keeps_large_values, mod_of_floats_needs_fmod, float8_nan_and_infinity,
+                                   NULL});
+  add_tests(suite, "where and cast",
+            (const TTest *const[]){where_of_strings_and_complex, where_in_place_of_each_input,
+                                   where_wants_a_bool_condition, cast_names_its_type_before_opset_6,
+                                   cast_in_place_and_large, cast_like_takes_the_type_only, NULL});
+  add_tests(suite, "inference",
+            (const TTest *const[]){symbols_survive_broadcasting, infer_ints_reads_known_values, NULL});
   return suite;
 }

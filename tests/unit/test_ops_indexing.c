@@ -106,8 +106,7 @@ END_TEST
 /* ---- Scatter family ---- */
 
 /* Adds, multiplies... 3 elements of updates into the same element, which holds `start`. */
-static void scatter_begin(op_case *c, pleat_dtype dtype, const char *how, const void *start,
-                          const void *updates) {
+static void scatter_begin(op_case *c, pleat_dtype dtype, const char *how, const void *start, const void *updates) {
   case_begin(c, "ScatterElements", 18);
   case_string(c, "reduction", how);
   case_input(c, make(dtype, "1", start));
@@ -116,7 +115,7 @@ static void scatter_begin(op_case *c, pleat_dtype dtype, const char *how, const 
 }
 #define SCATTER(dtype, T, how, start, a, b, d, text, want)                                                             \
   do {                                                                                                                 \
-    op_case c_;                                                                                                  \
+    op_case c_;                                                                                                        \
     scatter_begin(&c_, dtype, how, (const T[]){start}, (const T[]){a, b, d});                                          \
     RUN_OK(&c_);                                                                                                       \
     CHECK_TENSOR(c_.outputs[0], text, T, want);                                                                        \

@@ -266,10 +266,10 @@ START_TEST(slice_random) {
       end[d] = first + count * step[d];
       if (end[d] < 0) end[d] = INT64_MIN; /* numpy's "none": below 0 would count from the end */
     }
-    case_input(&c, make_i64_list(start, (size_t)rank));
-    case_input(&c, make_i64_list(end, (size_t)rank));
+    case_input(&c, make_ints(start, (size_t)rank));
+    case_input(&c, make_ints(end, (size_t)rank));
     case_input(&c, NULL);
-    case_input(&c, make_i64_list(step, (size_t)rank));
+    case_input(&c, make_ints(step, (size_t)rank));
     RUN_OK(&c);
     const pleat_tensor *out = c.outputs[0];
     for (int d = 0; d < rank; d++) { /* the dimension is as large as it can be */
@@ -397,7 +397,7 @@ START_TEST(pad_random) {
     case_string(&c, "mode", mode);
     case_input(&c, random_tensor(PLEAT_INT32, rank, 3, 4));
     for (int d = 0; d < 2 * rank; d++) pads[d] = random_int(-1, round % 3 ? 2 : 7);
-    case_input(&c, make_i64_list(pads, 2 * (size_t)rank));
+    case_input(&c, make_ints(pads, 2 * (size_t)rank));
     RUN_OK(&c);
     const pleat_tensor *in = c.inputs[0], *out = c.outputs[0];
     for (size_t i = 0; i < out->count; i++) {
@@ -476,7 +476,7 @@ START_TEST(tile_random) {
     case_begin(&c, "Tile", 13);
     case_input(&c, random_tensor(PLEAT_INT32, rank, 1, 3));
     for (int d = 0; d < rank; d++) repeats[d] = random_int(round % 10 == 0 ? 0 : 1, 5);
-    case_input(&c, make_i64_list(repeats, (size_t)rank));
+    case_input(&c, make_ints(repeats, (size_t)rank));
     RUN_OK(&c);
     const pleat_tensor *in = c.inputs[0], *out = c.outputs[0];
     for (int d = 0; d < rank; d++) ck_assert_int_eq(out->dims[d], in->dims[d] * repeats[d]);

@@ -52,8 +52,7 @@ static void naive_weights(const char *mode, bool cubic, double a, bool exclude, 
 /* A case over a [1, 2, h, w] tensor with the axes' geometry; `by_size`: by sizes instead of scales. */
 static void resize_case(op_case *t, pleat_dtype dtype, bool by_size, uint64_t *seed, axis_spec axes[4]) {
   int64_t dims[] = {1, 2, pick(seed, 2, 9), pick(seed, 2, 9)};
-  double scales[] = {1, 1, 0.3 + 0.1 * (double)pick(seed, 1, 30), 0.3 + 0.1 * (double)pick(seed, 1, 30)},
-         sizes[4];
+  double scales[] = {1, 1, 0.3 + 0.1 * (double)pick(seed, 1, 30), 0.3 + 0.1 * (double)pick(seed, 1, 30)}, sizes[4];
   for (int d = 0; d < 4; d++) {
     float scale = (float)scales[d];
     axes[d] = (axis_spec){dims[d], (int64_t)floorf((float)dims[d] * scale), (double)scale};

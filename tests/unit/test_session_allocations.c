@@ -1,7 +1,7 @@
-#define _GNU_SOURCE /* RTLD_NEXT */
 /* After the first run of a shape, a run with output tensors of the caller's allocates nothing and takes no lock:
  * counted by standing in for the C library's allocation functions and for pthread_mutex_lock. Not under sanitizers,
  * which do the same. */
+#define _GNU_SOURCE /* RTLD_NEXT */
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>

@@ -8,14 +8,14 @@
 extern "C" {
 #endif
 
-/* An element is good when |actual - expected| <= atol + rtol * |expected| (the rule of ONNX's own backend tests), or
- * when the difference is within the noise that rounding leaves in a floating-point computation whatever the order of its
- * sums: |actual - expected| <= eps * max(noise * M, 2), where M is the largest finite |expected| of the tensor and eps
- * the spacing of its type above 1 (2^-23 for float, 2^-52 for double). The 16-bit types, which are rounded from float
- * once a node, get an eighth of it and no lower bound: eps * noise / 8 * M, eps 2^-10 for float16, 2^-7 for bfloat16.
- * The noise rule is for elements near zero beside large ones, and for the tails of sigmoid and softmax; noise = 0 turns
- * it off. Equal infinities are good, and so are two NaNs. Strings and booleans must be equal; integers follow the first
- * rule. */
+/* An element is good when |actual - expected| <= atol + rtol * |expected| (the rule of ONNX's own backend tests),
+ * or when the difference is within the noise that rounding leaves in a floating-point computation whatever the
+ * order of its sums: |actual - expected| <= eps * max(noise * M, 2), where M is the largest finite |expected| of
+ * the tensor and eps the spacing of its type above 1 (2^-23 for float, 2^-52 for double). The 16-bit types, which
+ * are rounded from float once a node, get an eighth of it and no lower bound: eps * noise / 8 * M, eps 2^-10 for
+ * float16, 2^-7 for bfloat16. The noise rule is for elements near zero beside large ones, and for the tails of
+ * sigmoid and softmax; noise = 0 turns it off. Equal infinities are good, and so are two NaNs. Strings and
+ * booleans must be equal; integers follow the first rule. */
 typedef struct pleat_tolerance {
   double rtol, atol;
   double noise; /* in units of eps * M; 0: only rtol and atol count */
