@@ -140,7 +140,6 @@ static void check_seed(uint64_t seed, totals *sums) {
   pleat_fold_report *report = NULL;
   pleat_model *model = random_graph_build(&g, seed);
   pleat_model *folded = fold_and_reload(seed, model, seed % 4 == 0, &report);
-  if (report->norms_after > report->norms_before) fail_with(seed, model, "more normalisations than before");
   sums->graphs++;
   sums->with_norms += report->norms_before > 0;
   sums->with_folds += report->norms_after < report->norms_before;

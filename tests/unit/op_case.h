@@ -231,25 +231,35 @@ static inline void case_end(op_case *c) {
   }
 }
 
-/* Outputs as inferred, full of rubbish. */
-static inline void case_make_outputs(op_case *c) {
+/* Outputs as inferred, full of rubbish; lists start empty. */
+static inline pleat_status case_make_outputs(op_case *c) {
   for (size_t i = 0; i < c->output_count; i++) {
+    const pleat_type *type = &c->types[i];
     int64_t dims[PLEAT_MAX_RANK];
     if (c->absent[i]) continue;
-    ck_assert_msg(pleat_shape_dims(&c->types[i].shape, dims), "%s: output %zu is unknown", c->op, i);
-    c->outputs[i] = make_dims(c->types[i].dtype, c->types[i].shape.rank, dims, NULL);
-    const bool is_plain = c->types[i].dtype != PLEAT_STRING;
-    if (is_plain && pleat_bytes(c->outputs[i]) > 0) memset(c->outputs[i]->data, 0xa5, pleat_bytes(c->outputs[i]));
+    if (type->kind != PLEAT_KIND_TENSOR) {
+      PLEAT_TRY(pleat_tensor_create_list(type->kind, NULL, 0, &c->outputs[i], &c->error));
+      continue;
+    }
+    ck_assert_msg(pleat_shape_dims(&type->shape, dims), "%s: output %zu is unknown", c->op, i);
+    PLEAT_TRY(pleat_tensor_create(type->dtype, type->shape.rank, dims, &c->outputs[i], &c->error));
+    if (type->dtype != PLEAT_STRING && c->outputs[i]->count > 0)
+      memset(c->outputs[i]->data, 0xa5, pleat_bytes(c->outputs[i]));
   }
+  return PLEAT_OK;
 }
 
-/* Strings that run made lie in the call's arena: replaces them by copies that outlive it. */
-static inline void case_own_strings(op_case *c) {
+/* Strings and items that run made are the call's arena's: replaces them by copies that outlive it. */
+static inline void case_own_outputs(op_case *c) {
   for (size_t i = 0; i < c->output_count; i++) {
-    pleat_tensor *copy = NULL;
-    if (c->outputs[i] == NULL || c->outputs[i]->dtype != PLEAT_STRING) continue;
-    ck_assert_int_eq(pleat_tensor_clone(c->outputs[i], &copy, NULL), PLEAT_OK);
-    pleat_tensor_release(c->outputs[i]);
+    pleat_tensor *output = c->outputs[i], *copy = NULL;
+    if (output == NULL || (output->kind == PLEAT_KIND_TENSOR && output->dtype != PLEAT_STRING)) continue;
+    ck_assert_int_eq(pleat_tensor_clone(output, &copy, NULL), PLEAT_OK);
+    if (output->kind != PLEAT_KIND_TENSOR) {
+      output->items = NULL;
+      output->count = 0;
+    }
+    pleat_tensor_release(output);
     c->outputs[i] = copy;
   }
 }
@@ -287,7 +297,7 @@ static inline pleat_status case_invoke(op_case *c, pleat_tensor *views, int thre
       memset(call.workspace, 0x5a, room);
     }
     status = pleat_kernel_run(kernel, &call);
-    if (status == PLEAT_OK) case_own_strings(c);
+    if (status == PLEAT_OK) case_own_outputs(c);
     free(call.workspace);
     pleat_kernel_release(kernel, &call);
   }
@@ -302,7 +312,8 @@ static inline pleat_status case_try(op_case *c, int threads) {
   case_drop_outputs(c);
   pleat_status status = case_infer_inputs(c);
   if (status != PLEAT_OK) return status;
-  case_make_outputs(c);
+  status = case_make_outputs(c);
+  if (status != PLEAT_OK) goto fail;
   for (size_t i = 0; i < c->input_count; i++) {
     if (c->inputs[i] != NULL) views[i] = *c->inputs[i];
   }
@@ -316,6 +327,7 @@ static inline pleat_status case_try(op_case *c, int threads) {
     views[c->inplace - 1].data = c->outputs[0]->data;
   }
   status = case_invoke(c, views, threads);
+fail:
   if (status != PLEAT_OK) case_drop_outputs(c);
   return status;
 }
@@ -323,6 +335,11 @@ static inline pleat_status case_try(op_case *c, int threads) {
 static inline void expect_same_bits(const op_case *c, const pleat_tensor *a, const pleat_tensor *b, const char *when) {
   ck_assert_msg((a == NULL) == (b == NULL), "%s: an output is missing %s", c->op, when);
   if (a == NULL) return;
+  ck_assert_msg(a->kind == b->kind && a->count == b->count, "%s: another kind or count %s", c->op, when);
+  if (a->kind != PLEAT_KIND_TENSOR) {
+    for (size_t i = 0; i < a->count; i++) expect_same_bits(c, a->items[i], b->items[i], when);
+    return;
+  }
   ck_assert_msg(a->dtype == b->dtype && pleat_same_shape(a, b), "%s: another type or shape %s", c->op, when);
   if (a->dtype == PLEAT_STRING) {
     const pleat_string *x = a->data, *y = b->data;

@@ -174,11 +174,79 @@ START_TEST(not_where_it_would_be_seen) {
 }
 END_TEST
 
+static Onnx__NodeProto *pad_node(builder *b, const char *pads, double value) {
+  double amounts[8];
+  sscanf(pads, "%lf,%lf,%lf,%lf,%lf,%lf,%lf,%lf", &amounts[0], &amounts[1], &amounts[2], &amounts[3], &amounts[4],
+         &amounts[5], &amounts[6], &amounts[7]);
+  model_init(b, "pads", PLEAT_INT64, "8", amounts);
+  model_init(b, "fill", PLEAT_DOUBLE, "", &value);
+  return model_node(b, "Pad", "pad", "x,pads,fill", "p");
+}
+
+/* Pad -> Conv: fused where it is zeros on spatial axes, else left alone; the values agree in any case. */
+START_TEST(pad_before_conv) {
+  static const struct {
+    const char *pads;
+    double value;
+    const char *own, *auto_pad;
+    size_t pads_left;
+  } cases[] = {
+      {"0,0,1,2,0,0,3,0", 0, NULL, NULL, 0},    {"0,0,1,2,0,0,3,0", 0, "1,0,0,2", NULL, 0},
+      {"0,0,1,1,0,0,1,1", 0, NULL, "VALID", 0}, {"0,0,1,1,0,0,1,1", 0, NULL, "SAME_UPPER", 1},
+      {"0,0,1,1,0,0,1,1", 0.5, NULL, NULL, 1},  {"0,0,-1,0,0,0,0,0", 0, NULL, NULL, 1},
+      {"1,0,1,1,0,0,1,1", 0, NULL, NULL, 1},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    builder b = build_begin(8, 14);
+    model_input(&b, "x", PLEAT_DOUBLE, "1,2,5,6");
+    noise_init(&b, "w", PLEAT_DOUBLE, "3,2,3,3", -1, 1);
+    pad_node(&b, cases[i].pads, cases[i].value);
+    Onnx__NodeProto *conv = model_node(&b, "Conv", "conv", "p,w", "y");
+    if (cases[i].own != NULL) attr_ints(&b, conv, "pads", cases[i].own);
+    if (cases[i].auto_pad != NULL) attr_text(&b, conv, "auto_pad", cases[i].auto_pad);
+    model_output(&b, "y", PLEAT_DOUBLE, "?");
+    ck_assert_uint_eq(compare_runs(&b, PLEAT_DOUBLE, "1,2,5,6", "Pad", 1e-13), cases[i].pads_left);
+  }
+}
+END_TEST
+
+/* A MaxPool's own padding is not zeros: the Pad stays. */
+START_TEST(pad_before_pool_stays) {
+  builder b = build_begin(8, 14);
+  model_input(&b, "x", PLEAT_DOUBLE, "1,2,5,6");
+  pad_node(&b, "0,0,1,1,0,0,1,1", 0);
+  attr_ints(&b, model_node(&b, "MaxPool", "pool", "p", "y"), "kernel_shape", "2,2");
+  model_output(&b, "y", PLEAT_DOUBLE, "?");
+  ck_assert_uint_eq(compare_runs(&b, PLEAT_DOUBLE, "1,2,5,6", "Pad", 0), 1);
+}
+END_TEST
+
+/* MatMul -> Add of a row -> Relu in float: one FusedGemm. A column, or rank 3, is left. */
+START_TEST(matmul_with_bias) {
+  static const struct {
+    const char *x, *bias;
+    size_t gemms;
+  } cases[] = {{"5,4", "3", 1}, {"5,4", "1,3", 1}, {"5,4", "5,1", 0}, {"2,5,4", "3", 0}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    builder b = build_begin(8, 14);
+    model_input(&b, "x", PLEAT_FLOAT, cases[i].x);
+    noise_init(&b, "w", PLEAT_FLOAT, "4,3", -1, 1);
+    noise_init(&b, "c", PLEAT_FLOAT, cases[i].bias, -1, 1);
+    model_node(&b, "MatMul", "matmul", "x,w", "m");
+    model_node(&b, "Add", "add", i % 2 == 0 ? "m,c" : "c,m", "s");
+    model_node(&b, "Relu", "act", "s", "y");
+    model_output(&b, "y", PLEAT_FLOAT, "?");
+    ck_assert_uint_eq(compare_runs(&b, PLEAT_FLOAT, cases[i].x, "FusedGemm", 1e-6), cases[i].gemms);
+  }
+}
+END_TEST
+
 Suite *make_suite(void) {
   Suite *suite = suite_create("fold_fuse");
   add_tests(suite, "fused",
             (const TTest *const[]){conv_with_activation, conv_with_residual_and_activation, clip_with_bounds_as_inputs,
                                    gated_activations, gemm_with_activation, lone_norm_with_activation,
-                                   halfs_are_widened, not_where_it_would_be_seen, NULL});
+                                   halfs_are_widened, not_where_it_would_be_seen, pad_before_conv,
+                                   pad_before_pool_stays, matmul_with_bias, NULL});
   return suite;
 }
