@@ -1,4 +1,5 @@
-/* The table of absorbers and what they share. */
+/* The table of absorbers, by operator, and what they share: scaling a weight along one axis, making a bias, adding a
+ * constant behind a node. Tensors are made anew and never changed, since other nodes may read them. */
 #include "fold/absorb.h"
 
 #include <stdio.h>

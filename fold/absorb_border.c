@@ -42,12 +42,6 @@ static pleat_status make_ones(pleat_push *push, const pleat_shape *input, size_t
   return PLEAT_OK;
 }
 
-/* The elements of one sample from axis 1 on; 0 when that is not known. */
-static size_t sample_size(const pleat_shape *shape) {
-  const pleat_dim product = shape->rank > 2 ? pleat_shape_product(shape, 1, shape->rank) : pleat_dim_unknown();
-  return product.value > 0 ? (size_t)product.value : 0;
-}
-
 static bool is_uniform(const pleat_tensor *response, size_t channels) {
   const double *values = response->data;
   const size_t positions = response->count / channels;
@@ -60,7 +54,7 @@ static bool is_uniform(const pleat_tensor *response, size_t channels) {
 /* States the response as sums a channel or, when it is worth it, as a map in the graph's type. */
 static pleat_status state(pleat_push *push, const pleat_node *node, const pleat_tensor *response, double **out_sums,
                           pleat_tensor **out_map) {
-  const size_t channels = (size_t)response->dims[1], before = sample_size(&node->inputs[0]->shape);
+  const size_t channels = (size_t)response->dims[1];
   if (is_uniform(response, channels)) {
     double *sums = malloc((channels + 1) * sizeof *sums);
     if (sums == NULL) return PLEAT_OOM(push->ctx->error);
@@ -68,12 +62,13 @@ static pleat_status state(pleat_push *push, const pleat_node *node, const pleat_
     *out_sums = sums;
     return PLEAT_OK;
   }
-  if (response->count >= before) {
+  if (response->count >= push->budget - push->spent) {
     return pleat_push_refuse(push,
                              "the shift does not reach the padding of the %s after it, and a bias for each of its %zu "
                              "results costs no less than the %zu additions before it",
-                             node->op_type, response->count, before);
+                             node->op_type, response->count, push->budget);
   }
+  push->spent += response->count;
   return pleat_affine_round(push->ctx, node->outputs[0]->dtype, response->rank, response->dims, response->data, "bias",
                             out_map, push->reason);
 }
@@ -83,7 +78,7 @@ pleat_status pleat_absorb_border(pleat_push *push, pleat_node *node, const pleat
   pleat_status status = PLEAT_OK;
   const pleat_tensor *inputs[3] = {NULL};
   pleat_tensor *ones = NULL, *reduced = NULL, *response[1] = {NULL};
-  const size_t size = sample_size(&node->inputs[0]->shape), results = sample_size(&node->outputs[0]->shape);
+  const size_t size = pleat_push_sample_size(node->inputs[0]), results = pleat_push_sample_size(node->outputs[0]);
   const size_t taps = weight->count / (size_t)weight->dims[0] / (size_t)weight->dims[1];
   *out_sums = NULL;
   *out_map = NULL;

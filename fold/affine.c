@@ -1,4 +1,5 @@
-/* Reading BatchNormalization nodes as affine maps, and what the passes that fold them share. See affine.h. */
+/* Reading BatchNormalization nodes as affine maps, and what the passes that fold them share: everything is computed in
+ * double and rounded once, and what is not finite is refused. See affine.h. */
 #include "fold/affine.h"
 
 #include <math.h>
@@ -24,11 +25,10 @@ static void set_reason(char reason[PLEAT_REASON_SIZE], const char *format, ...) 
 
 void pleat_affine_explain_weight(const pleat_value *value, const char *what, char reason[PLEAT_REASON_SIZE]) {
   if (value->is_input && value->is_initializer) {
-    set_reason(
-        reason,
-        "%s '%s' is an input of the graph with a default, which a caller may override (IR version >= 4); drop it "
-        "from the graph inputs to fold",
-        what, value->name);
+    set_reason(reason,
+               "%s '%s' is an input of the graph with a default, which a caller may override (IR version >= 4); "
+               "--freeze-inputs makes it constant",
+               what, value->name);
   } else if (value->is_input) {
     set_reason(reason, "%s '%s' is an input of the graph", what, value->name);
   } else {
@@ -92,11 +92,27 @@ static bool is_per_channel(const pleat_node *bn, size_t count, char reason[PLEAT
   return true;
 }
 
+static bool statistics_are_used(const pleat_node *bn) {
+  for (size_t i = 1; i < bn->output_count; i++) {
+    const pleat_value *statistics = bn->outputs[i];
+    if (statistics != NULL && (statistics->use_count > 0 || statistics->is_output)) return true;
+  }
+  return false;
+}
+
 pleat_status pleat_affine_of_bn(pleat_pass_context *ctx, pleat_node *bn, pleat_affine *out_affine,
                                 char reason[PLEAT_REASON_SIZE]) {
   const pleat_tensor *parameters[4] = {NULL};
   pleat_affine affine = {0};
   reason[0] = '\0';
+  const bool has_old_statistics = pleat_node_since(bn) < 14 && pleat_bn_has_statistics(bn);
+  if (pleat_bn_is_training(bn) && has_old_statistics && !statistics_are_used(bn)) {
+    set_reason(
+        reason,
+        "training mode: before opset 14 the outputs for statistics ask for it, though nothing reads them; remove "
+        "these outputs if it was exported for inference");
+    return PLEAT_OK;
+  }
   if (pleat_bn_is_training(bn)) {
     set_reason(reason, "training mode: it normalises with the statistics of each batch; export the model in eval mode");
     return PLEAT_OK;
@@ -146,10 +162,25 @@ static bool check_finite(pleat_dtype dtype, const void *data, size_t count, cons
   return true;
 }
 
+/* The same for the type that nearly all weights have, in one go. */
+static bool scale_floats(const float *src, float *dst, size_t count, const double *factors, bool per_element) {
+  double sum = 0; /* of 0 * x: NaN where one is not finite */
+  for (size_t i = 0; i < count; i++) {
+    dst[i] = (float)((double)src[i] * factors[per_element ? i : 0]);
+    sum += 0 * (double)dst[i];
+  }
+  return sum == 0;
+}
+
 bool pleat_affine_scale(pleat_dtype dtype, const void *src, void *dst, size_t count, const double *factors,
                         bool per_element, const char *what, char reason[PLEAT_REASON_SIZE]) {
   double block[BLOCK];
   const size_t size = pleat_dtype_size(dtype);
+  if (dtype == PLEAT_FLOAT) {
+    if (scale_floats(src, dst, count, factors, per_element)) return true;
+    set_reason(reason, "the folded %s would not be finite in %s", what, pleat_dtype_name(dtype));
+    return false;
+  }
   for (size_t at = 0; at < count; at += BLOCK) {
     size_t n = count - at < BLOCK ? count - at : BLOCK;
     pleat_convert(dtype, (const char *)src + at * size, PLEAT_DOUBLE, block, n, NULL);

@@ -1,4 +1,5 @@
-/* Arithmetic on affine maps, and reading nodes as maps. */
+/* Arithmetic on affine maps, reading nodes as maps, and stating maps as nodes again: constants shaped to broadcast by
+ * the rules of the model's opset. */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -219,11 +220,22 @@ pleat_status pleat_push_set_weight(pleat_push *push, pleat_node *node, size_t in
                                    pleat_tensor *tensor) {
   char name[PLEAT_NAME_SIZE];
   pleat_value *value = NULL;
-  const pleat_value *old = index < node->input_count ? node->inputs[index] : NULL;
+  pleat_value *old = index < node->input_count ? node->inputs[index] : NULL;
   const pleat_value *base = old != NULL ? old : node->input_count > 1 ? node->inputs[1] : node->outputs[0];
   pleat_push_name(name, base->name, suffix);
   PLEAT_TRY(pleat_graph_add_constant(node->graph, name, tensor, &value, push->ctx->error));
+  if (old != NULL && push->replaced_count < sizeof push->replaced / sizeof push->replaced[0]) {
+    push->replaced[push->replaced_count++] = old;
+  }
   return pleat_node_set_input(node, index, value) ? PLEAT_OK : PLEAT_OOM(push->ctx->error);
+}
+
+void pleat_push_forget_replaced(pleat_push *push) {
+  for (size_t i = 0; i < push->replaced_count; i++) {
+    pleat_value *value = push->replaced[i];
+    if (value->use_count == 0 && !value->is_output) pleat_value_forget(value);
+  }
+  push->replaced_count = 0;
 }
 
 /* ---- what stays of a node ---- */

@@ -9,12 +9,14 @@
 #include "fold/push.h"
 
 static pleat_status push_and_commit(pleat_push *push, pleat_node *node, const pleat_affine *affine) {
-  *push = (pleat_push){.ctx = push->ctx};
+  const size_t budget = pleat_push_sample_size(node->outputs[0]);
+  *push = (pleat_push){.ctx = push->ctx, .budget = budget};
   PLEAT_TRY(pleat_push_down(push, node->outputs[0], *affine));
   if (push->reason[0] != '\0') return PLEAT_OK;
   if (push->target == NULL) return pleat_push_refuse(push, "nothing reads its result");
-  *push = (pleat_push){.ctx = push->ctx, .commit = true};
+  *push = (pleat_push){.ctx = push->ctx, .commit = true, .budget = budget};
   PLEAT_TRY(pleat_push_down(push, node->outputs[0], *affine));
+  pleat_push_forget_replaced(push);
   if (push->reason[0] == '\0') return PLEAT_OK;
   return pleat_fail(push->ctx->error, PLEAT_INTERNAL, "a fold that was possible failed: %s", push->reason);
 }

@@ -28,8 +28,18 @@ static pleat_status push_and_commit(pleat_push *push, pleat_node *node, size_t i
   if (push->target == NULL) return pleat_push_refuse(push, "only constants lie before it");
   *push = (pleat_push){.ctx = push->ctx, .commit = true, .may_copy = may_copy};
   PLEAT_TRY(pleat_push_up(push, node->inputs[input], node, *affine));
+  pleat_push_forget_replaced(push);
   if (push->reason[0] == '\0') return PLEAT_OK;
   return pleat_fail(push->ctx->error, PLEAT_INTERNAL, "a fold that was possible failed: %s", push->reason);
+}
+
+/* Why the whole map could not go, and, when that is something else, why its scale alone could not either. */
+static void add_reason(pleat_push *push, const char *whole) {
+  char alone[PLEAT_REASON_SIZE];
+  memcpy(alone, push->reason, sizeof alone);
+  const bool is_same = strcmp(alone, whole) == 0;
+  if (is_same) return;
+  snprintf(push->reason, sizeof push->reason, "%.190s; its scale alone: %.105s", whole, alone);
 }
 
 /* The scale alone, when the shift is what nothing takes: an Add takes the node's place. */
@@ -46,7 +56,7 @@ static pleat_status fold_scale_only(pleat_push *push, pleat_node *node, size_t i
     pleat_status status = push_and_commit(push, node, input, &scale);
     if (status != PLEAT_OK || push->reason[0] != '\0') {
       pleat_tensor_release(shift);
-      memcpy(push->reason, reason, sizeof reason); /* why the whole map could not go says more */
+      add_reason(push, reason);
       return status;
     }
     PLEAT_TRY(pleat_affine_replace_by(push, node, "Add", push->replacement, shift));

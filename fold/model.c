@@ -37,6 +37,7 @@ pleat_status pleat_model_fold(const pleat_model *model, const pleat_fold_options
   if (model == NULL) return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "NULL argument");
   /* The model is exported even when only the report is wanted: that shows whether the functions' opsets allow it. */
   status = fold_once(model, options, true, &folded, &report, &inlined, &inline_error);
+  const char *why = status != PLEAT_OK ? inline_error.message : "nothing in it can be folded";
   bool is_better = status == PLEAT_OK && report->norms_after < report->norms_before;
   if (inlined && !is_better) {
     pleat_model_release(folded);
@@ -44,7 +45,6 @@ pleat_status pleat_model_fold(const pleat_model *model, const pleat_fold_options
     inlined_report = report;
     report = NULL;
     PLEAT_CHECK(fold_once(model, options, false, &folded, &report, &inlined, error));
-    const char *why = status != PLEAT_OK ? inline_error.message : "nothing in it can be folded";
     PLEAT_CHECK(pleat_report_add_functions(report, inlined_report, why, error));
   } else if (status != PLEAT_OK) {
     if (error != NULL) *error = inline_error;

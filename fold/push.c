@@ -1,5 +1,6 @@
-/* The walk of a push: from the value to the nodes that absorb the map, through the nodes that let it pass. See push.h.
- */
+/* The walk of a push: from the value to the nodes that absorb the map, through the nodes that let it pass. Everything
+ * is asked before anything is changed. A producer that others read as well is copied if the user wants that. See
+ * push.h. */
 #include "fold/push.h"
 
 #include <stdio.h>
@@ -246,6 +247,12 @@ pleat_status pleat_push_up(pleat_push *push, pleat_value *value, const pleat_nod
 }
 
 /* ---- down ---- */
+
+size_t pleat_push_sample_size(const pleat_value *value) {
+  const pleat_shape *shape = &value->shape;
+  const pleat_dim product = shape->rank > 1 ? pleat_shape_product(shape, 1, shape->rank) : pleat_dim_unknown();
+  return product.value > 0 ? (size_t)product.value : 0;
+}
 
 static pleat_status down_through_affine(pleat_push *push, pleat_node *node, size_t input, const pleat_affine *inner) {
   pleat_affine outer, both;

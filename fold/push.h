@@ -12,7 +12,11 @@ typedef struct pleat_push {
   pleat_pass_context *ctx;
   bool commit;
   int depth;
-  bool may_copy;                  /* a node that others read as well may be copied, if the user asked for that */
+  size_t budget;            /* additions a sample that the map takes where it is; fold_down's */
+  size_t spent;             /* additions a sample that the fold asked for so far */
+  bool may_copy;            /* a node that others read as well may be copied, if the user asked for that */
+  pleat_value *replaced[8]; /* weights that a new one took the place of: the first few */
+  size_t replaced_count;
   const pleat_node *target;       /* the node that absorbs (the last one, where there are several) */
   const pleat_node *copied;       /* the node that `target` is a copy of; NULL: none was copied */
   pleat_value *replacement;       /* push_up, committed: what stands for the value now */
@@ -25,6 +29,9 @@ pleat_status pleat_push_up(pleat_push *push, pleat_value *value, const pleat_nod
 
 /* Lets all readers of `value` be right when it carries the x of affine(x) instead of affine(x). */
 pleat_status pleat_push_down(pleat_push *push, pleat_value *value, pleat_affine affine);
+
+/* The elements of one sample (from axis 1 on); 0 when that is not known. */
+size_t pleat_push_sample_size(const pleat_value *value);
 
 /* ---- absorb.c: the nodes that take a map into their own constants ---- */
 
@@ -87,6 +94,10 @@ pleat_status pleat_push_weight(pleat_push *push, pleat_value *value, const char 
 /* Makes `tensor` (which is taken over) the node's input `index`, under a new name that tells of the old one. */
 pleat_status pleat_push_set_weight(pleat_push *push, pleat_node *node, size_t index, const char *suffix,
                                    pleat_tensor *tensor);
+
+/* After a fold: gives back the memory of replaced weights that nothing reads any more, so that a large model is not in
+ * memory three times. */
+void pleat_push_forget_replaced(pleat_push *push);
 
 /* One number a channel along `axis` of the node's result, shaped to broadcast to it ([C, 1, 1] for axis 1 of 4). NULL
  * with a reason when the rank is not known or a value does not hold in the type. */

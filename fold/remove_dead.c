@@ -1,4 +1,5 @@
-/* Nodes whose results nothing uses, and initializers that nothing reads (any more). */
+/* Nodes whose results nothing uses, and initializers that nothing reads (any more). ONNX has no nodes with side
+ * effects, so nothing else keeps a node. */
 #include "fold/fold.h"
 
 static bool is_dead(const pleat_node *node) {

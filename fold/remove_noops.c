@@ -1,4 +1,5 @@
-/* Nodes that hand their input on: Identity, and Dropout in inference whose mask nobody wants. */
+/* Nodes that hand their input on: Identity, and Dropout in inference whose mask nobody wants. A node stays where its
+ * result is a graph output that is an input or a constant as well. */
 #include "fold/fold.h"
 
 /* Before opset 12 Dropout always means inference here (see ops/dropout.c); from then on its third input says. */

@@ -18,7 +18,7 @@ static pleat_status arg_reduce_infer(pleat_infer *ctx) {
   int axis;
   out->dtype = PLEAT_INT64;
   if (in->rank < 0) return PLEAT_OK;
-  PLEAT_TRY(pleat_infer_axis(ctx, in->rank, &axis));
+  PLEAT_TRY(pleat_attr_axis(ctx->node, "axis", in->rank, &axis, ctx->error));
   if (in->dims[axis].value == 0)
     return pleat_fail(ctx->error, PLEAT_SHAPE_MISMATCH, "axis %d: expected at least one element, found none", axis);
   bool keep = pleat_attr_int(ctx->node, "keepdims") != 0;

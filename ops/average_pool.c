@@ -1,6 +1,7 @@
 /* AveragePool: the mean of each window over the positions inside the input, or with count_include_pad inside the padded
  * input; what ceil_mode adds beyond the padding never counts. Sums are taken in double. A window that sees nothing
  * gives 0. */
+#include "ops/kernels.h"
 #include "ops/pool.h"
 #include "ops/slices.h"
 
@@ -24,7 +25,7 @@ static const pleat_kernel reference = {
     .prepare = average_prepare,
     .run = average_run,
 };
-static const pleat_kernel *const kernels[] = {&reference, NULL};
+static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_pool) & reference, NULL};
 
 static const pleat_op_attr attrs[] = {
     PLEAT_POOL_ATTRS(10, 19), {.name = "count_include_pad", .type = PLEAT_ATTR_INT, .since = 7}, {0}};

@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "core/checked.h"
+#include "ops/kernels.h"
 
 enum { SCALE = 1, BIAS, MEAN, VARIANCE };
 enum { RUNNING_MEAN = 1, RUNNING_VARIANCE, SAVED_MEAN, SAVED_VARIANCE };
@@ -177,7 +178,7 @@ static const pleat_kernel reference = {.name = "reference",
                                        .inplace = 1u << 0,
                                        .prepare = prepare,
                                        .run = run};
-static const pleat_kernel *const kernels[] = {&reference, NULL};
+static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_batch_normalization) & reference, NULL};
 
 const pleat_op_def pleat_op_BatchNormalization = {.domain = "",
                                                   .name = "BatchNormalization",

@@ -5,10 +5,9 @@
  * Source of the rules: ONNX's Broadcasting.md, and the operators' own texts for the opsets before 7. */
 #include "ops/broadcast.h"
 
-enum {
-  PARALLEL_MIN = 65536, /* fewer elements than this are not worth waking threads */
-  CHUNK_ALIGN = 64      /* threads' pieces start at multiples of this, so that they share no cache line */
-};
+#include "core/parallel.h"
+
+enum { CHUNK_ALIGN = 64 /* threads' pieces start at multiples of this, so that they share no cache line */ };
 
 /* ---- inference ---- */
 
@@ -260,7 +259,7 @@ static void run_range(const pleat_elementwise *op, const void *const *inputs, vo
 
 void pleat_elementwise_apply(const pleat_elementwise *op, const void *const *inputs, void *out, int threads) {
   if (op->count == 0) return;
-  if (op->count <= PARALLEL_MIN || threads <= 1) {
+  if (op->count <= PLEAT_PARALLEL_SIMPLE || threads <= 1) {
     run_range(op, inputs, out, 0, op->count);
     return;
   }

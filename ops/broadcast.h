@@ -8,7 +8,7 @@
 #ifndef PLEAT_OPS_BROADCAST_H
 #define PLEAT_OPS_BROADCAST_H
 
-#include "ops/ops.h"
+#include "ops/kernels.h"
 
 enum { PLEAT_EW_OPERANDS = 3 };
 
@@ -118,8 +118,10 @@ bool pleat_elementwise_align(const pleat_node *node, const pleat_op_version *ver
   { .name = attr_name, .type = PLEAT_ATTR_FLOAT, .f = value }
 
 /* The definition pleat_op_<Name> and its one kernel. `id` names the file's own objects: <id>_loops is the pleat_loops
- * table. */
+ * table. The variants ..._WITH end with the faster kernels before it, as in ops/kernels.h. */
 #define PLEAT_EW_OP(Name, id, version_table, attr_table, infer_function, kernel_types, kernel_inplace)                 \
+  PLEAT_EW_OP_WITH(Name, id, version_table, attr_table, infer_function, kernel_types, kernel_inplace, )
+#define PLEAT_EW_OP_WITH(Name, id, version_table, attr_table, infer_function, kernel_types, kernel_inplace, ...)       \
   static pleat_status id##_prepare(pleat_call *call) {                                                                 \
     return pleat_elementwise_prepare(call, &id##_loops);                                                               \
   }                                                                                                                    \
@@ -129,14 +131,16 @@ bool pleat_elementwise_align(const pleat_node *node, const pleat_op_version *ver
                                            .inplace = (kernel_inplace),                                                \
                                            .prepare = id##_prepare,                                                    \
                                            .run = pleat_elementwise_run};                                              \
-  PLEAT_EW_DEF(Name, id, version_table, attr_table, infer_function)
+  PLEAT_EW_DEF_WITH(Name, id, version_table, attr_table, infer_function, __VA_ARGS__)
 #define PLEAT_EW_DEF(Name, id, version_table, attr_table, infer_function)                                              \
+  PLEAT_EW_DEF_WITH(Name, id, version_table, attr_table, infer_function, )
+#define PLEAT_EW_DEF_WITH(Name, id, version_table, attr_table, infer_function, ...)                                    \
   const pleat_op_def pleat_op_##Name = {.domain = "",                                                                  \
                                         .name = #Name,                                                                 \
                                         .versions = version_table,                                                     \
                                         .attrs = attr_table,                                                           \
                                         .infer = infer_function,                                                       \
-                                        .kernels = (const pleat_kernel *const[]){&id##_kernel, NULL}};
+                                        .kernels = (const pleat_kernel *const[]){__VA_ARGS__ & id##_kernel, NULL}};
 
 /* An inner loop over one operand: `expression` of `x` (type TX), and of the attributes `alpha` and `beta` (type TP). A
  * single operand always has the output's shape, so it is dense. */

@@ -98,4 +98,4 @@ static const pleat_kernel clip_kernel = {.name = "reference",
                                          .inplace = 1u,
                                          .prepare = clip_prepare,
                                          .run = clip_run};
-PLEAT_EW_DEF(Clip, clip, clip_versions, clip_attrs, clip_infer)
+PLEAT_EW_DEF_WITH(Clip, clip, clip_versions, clip_attrs, clip_infer, PLEAT_ONEDNN_KERNEL(pleat_onednn_eltwise))

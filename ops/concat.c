@@ -1,5 +1,6 @@
 /* Concat: joins tensors along one axis. Each input is one strided copy of two dimensions: what lies before the axis,
  * and the axis with all behind it, which is contiguous. */
+#include "ops/kernels.h"
 #include "ops/movement.h"
 
 enum { AXIS_REQUIRED = 1u << 0 };
@@ -70,9 +71,10 @@ static pleat_status run(const pleat_call *call) {
 }
 
 static const pleat_kernel reference = {.name = "reference", .run = run};
-const pleat_op_def pleat_op_Concat = {.name = "Concat",
-                                      .domain = "",
-                                      .versions = versions,
-                                      .attrs = attrs,
-                                      .infer = infer,
-                                      .kernels = (const pleat_kernel *const[]){&reference, NULL}};
+const pleat_op_def pleat_op_Concat = {
+    .name = "Concat",
+    .domain = "",
+    .versions = versions,
+    .attrs = attrs,
+    .infer = infer,
+    .kernels = (const pleat_kernel *const[]){PLEAT_ONEDNN_KERNEL(pleat_onednn_concat) & reference, NULL}};

@@ -1,4 +1,9 @@
-/* Constant: a value from one of several attributes. ConstantOfShape: one value, over a shape that is an input. */
+/* Constant: a value from one of several attributes. ConstantOfShape: one value, over a shape that is an input.
+ *
+ * Invariants: exactly one of Constant's attributes is read, and run copies it in the type and shape that infer told.
+ * ConstantOfShape's dimensions are values of the model: infer refuses negative ones, and whoever makes the tensor
+ * refuses a size that overflows.
+ * Source: the operators' texts; which attribute there is since which opset is data. */
 #include <inttypes.h>
 
 #include "ops/movement.h"

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 
 #include "core/checked.h"
+#include "ops/kernels.h"
 
 /* Axes are those of the gather: merged where the window does nothing. */
 typedef struct conv {
@@ -230,7 +231,7 @@ static const pleat_op_attr attrs[] = {{.name = "auto_pad", .type = PLEAT_ATTR_ST
 
 static const pleat_kernel reference = {
     .name = "reference", .types = PLEAT_M_FLOATS, .flags = PLEAT_KERNEL_WIDEN, .prepare = prepare, .run = run};
-static const pleat_kernel *const kernels[] = {&reference, NULL};
+static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_conv) & reference, NULL};
 
 const pleat_op_def pleat_op_Conv = {.domain = "",
                                     .name = "Conv",

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/checked.h"
+#include "ops/kernels.h"
 
 /* One residue of one axis: outputs first, first + stride, ..., and the taps that reach them. */
 typedef struct residue {
@@ -321,7 +322,7 @@ static const pleat_op_attr attrs[] = {{.name = "auto_pad", .type = PLEAT_ATTR_ST
 
 static const pleat_kernel reference = {
     .name = "reference", .types = PLEAT_M_FLOATS, .flags = PLEAT_KERNEL_WIDEN, .prepare = prepare, .run = run};
-static const pleat_kernel *const kernels[] = {&reference, NULL};
+static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_conv_transpose) & reference, NULL};
 
 const pleat_op_def pleat_op_ConvTranspose = {.domain = "",
                                              .name = "ConvTranspose",

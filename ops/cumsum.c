@@ -1,4 +1,8 @@
-/* CumSum: running sums along an axis, inclusive or exclusive, from either end. */
+/* CumSum: running sums along an axis, inclusive or exclusive, from either end.
+ *
+ * The tensor is seen as [outer, length, inner]; every line is summed on its own. Floats are added up in double and
+ * rounded once an element, integers wrap around. The axis is an input: where it is not known ahead, run checks it.
+ * Source: the operator's text; exclusive sums start at 0 and leave out the element itself. */
 #include <inttypes.h>
 
 #include "ops/movement.h"

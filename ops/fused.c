@@ -7,7 +7,7 @@
  * one pass. */
 #include <string.h>
 
-#include "ops/ops.h"
+#include "ops/kernels.h"
 
 extern const pleat_op_def pleat_op_BatchNormalization, pleat_op_Conv, pleat_op_Gemm;
 
@@ -241,14 +241,17 @@ static const pleat_op_attr gemm_attrs[] = {{.name = "alpha", .type = PLEAT_ATTR_
 
 static const pleat_kernel reference = {
     .name = "reference", .types = PLEAT_M_FLOATS, .flags = PLEAT_KERNEL_WIDEN, .prepare = prepare, .run = run};
-static const pleat_kernel *const kernels[] = {&reference, NULL};
+static const pleat_kernel *const conv_kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_conv) & reference, NULL};
+static const pleat_kernel *const gemm_kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_gemm) & reference, NULL};
+static const pleat_kernel *const norm_kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_batch_normalization) & reference,
+                                                   NULL};
 
 const pleat_op_def pleat_op_FusedConv = {.domain = PLEAT_INTERNAL_DOMAIN,
                                          .name = "FusedConv",
                                          .versions = versions,
                                          .attrs = conv_attrs,
                                          .infer = infer,
-                                         .kernels = kernels,
+                                         .kernels = conv_kernels,
                                          .macs = conv_macs};
 
 const pleat_op_def pleat_op_FusedGemm = {.domain = PLEAT_INTERNAL_DOMAIN,
@@ -256,7 +259,7 @@ const pleat_op_def pleat_op_FusedGemm = {.domain = PLEAT_INTERNAL_DOMAIN,
                                          .versions = versions,
                                          .attrs = gemm_attrs,
                                          .infer = infer,
-                                         .kernels = kernels,
+                                         .kernels = gemm_kernels,
                                          .macs = gemm_macs};
 
 const pleat_op_def pleat_op_FusedBatchNormalization = {.domain = PLEAT_INTERNAL_DOMAIN,
@@ -264,4 +267,4 @@ const pleat_op_def pleat_op_FusedBatchNormalization = {.domain = PLEAT_INTERNAL_
                                                        .versions = norm_versions,
                                                        .attrs = norm_attrs,
                                                        .infer = infer,
-                                                       .kernels = kernels};
+                                                       .kernels = norm_kernels};

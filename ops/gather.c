@@ -2,9 +2,8 @@
  * that is out of range is an error, found before anything is copied from there. */
 #include <inttypes.h>
 
+#include "core/parallel.h"
 #include "ops/movement.h"
-
-enum { PARALLEL_BYTES = 256 * 1024 /* below this, starting threads costs more than it saves */ };
 
 /* ---- Gather ---- */
 
@@ -39,7 +38,7 @@ static pleat_status gather_run(const pleat_call *call) {
   if (out->count == 0) return PLEAT_OK;
   int64_t outer = pleat_volume(data->dims, 0, axis), dim = data->dims[axis], count = (int64_t)indices->count;
   size_t block = (size_t)pleat_volume(data->dims, axis + 1, data->rank) * pleat_dtype_size(data->dtype);
-#pragma omp parallel for collapse(2) num_threads(call->threads) if (pleat_bytes(out) >= PARALLEL_BYTES)
+#pragma omp parallel for collapse(2) num_threads(call->threads) if (pleat_bytes(out) >= PLEAT_PARALLEL_BYTES)
   for (int64_t o = 0; o < outer; o++) {
     for (int64_t i = 0; i < count; i++) {
       int64_t index = pleat_index_at(indices, (size_t)i);

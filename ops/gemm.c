@@ -7,6 +7,8 @@
 
 #include <inttypes.h>
 
+#include "ops/kernels.h"
+
 typedef struct gemm {
   pleat_dtype dtype;
   int64_t m, n, k;
@@ -179,7 +181,7 @@ static const pleat_op_attr attrs[] = {{.name = "alpha", .type = PLEAT_ATTR_FLOAT
 
 static const pleat_kernel reference = {
     .name = "reference", .types = PLEAT_M_FLOATS | INTS, .flags = PLEAT_KERNEL_WIDEN, .prepare = prepare, .run = run};
-static const pleat_kernel *const kernels[] = {&reference, NULL};
+static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_gemm) & reference, NULL};
 
 const pleat_op_def pleat_op_Gemm = {.domain = "",
                                     .name = "Gemm",

@@ -1,5 +1,6 @@
 /* GlobalAveragePool, GlobalMaxPool and GlobalLpPool: one value for all of a channel's space. Sums are taken in double;
  * NaN is the largest value. */
+#include "ops/kernels.h"
 #include "ops/lp_norm.h"
 #include "ops/slices.h"
 
@@ -47,6 +48,7 @@ static const pleat_kernel reference = {
     .run = global_run,
 };
 static const pleat_kernel *const kernels[] = {&reference, NULL};
+static const pleat_kernel *const pool_kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_pool) & reference, NULL};
 
 static const pleat_op_version average_versions[] = {{1, 1, 1, 1, 1, PLEAT_M_FLOATS, GLOBAL_AVERAGE}, {0}};
 static const pleat_op_version max_versions[] = {{1, 1, 1, 1, 1, PLEAT_M_FLOATS, GLOBAL_MAX}, {0}};
@@ -59,14 +61,14 @@ const pleat_op_def pleat_op_GlobalAveragePool = {
     .name = "GlobalAveragePool",
     .versions = average_versions,
     .infer = global_infer,
-    .kernels = kernels,
+    .kernels = pool_kernels,
 };
 const pleat_op_def pleat_op_GlobalMaxPool = {
     .domain = "",
     .name = "GlobalMaxPool",
     .versions = max_versions,
     .infer = global_infer,
-    .kernels = kernels,
+    .kernels = pool_kernels,
 };
 const pleat_op_def pleat_op_GlobalLpPool = {
     .domain = "",

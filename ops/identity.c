@@ -1,4 +1,7 @@
-/* Identity: a view of its input; of a sequence or an optional, another list of the same items. */
+/* Identity: a view of its input; of a sequence or an optional, another list of the same items.
+ *
+ * Invariant: nothing is copied but a list's array of pointers, which lies in the call's arena; the items are the
+ * input's. */
 #include "ops/movement.h"
 
 static const pleat_op_version versions[] = {{1, 1, 1, 1, 1, 0, 0},  {13, 1, 1, 1, 1, 0, 0},

@@ -1,4 +1,7 @@
-/* Ready-made inference that many operators share; see ops.h. */
+/* Ready-made inference that many operators share; see ops.h.
+ *
+ * Invariants: what is not known never makes inference fail, while two known facts that contradict each other always
+ * do, with a message that names operator and input. Broadcasting follows ONNX's Broadcasting.md (the rule of NumPy). */
 #include "ops/ops.h"
 
 pleat_status pleat_infer_same(pleat_infer *ctx) {

@@ -115,10 +115,11 @@ const pleat_kernel *pleat_kernel_select(const pleat_call *call, char *declined, 
   return *kernel;
 }
 
-/* What a prepare that declined may have changed. */
-static void reset_layouts(pleat_call *call) {
+/* Layouts as a kernel's prepare finds them: its inputs' own when it understands them, else everything dense. */
+static void set_layouts(const pleat_kernel *kernel, pleat_call *call) {
+  const bool understands = (kernel->flags & PLEAT_KERNEL_LAYOUTS) != 0 && !wants_widening(kernel, call);
   for (size_t i = 0; call->wanted != NULL && i < call->input_count; i++) {
-    call->wanted[i] = call->inputs[i] != NULL ? call->inputs[i]->layout : NULL;
+    call->wanted[i] = understands && call->inputs[i] != NULL ? call->inputs[i]->layout : NULL;
   }
   for (size_t i = 0; i < call->output_count; i++) {
     if (call->outputs[i] != NULL) call->outputs[i]->layout = NULL;
@@ -134,7 +135,7 @@ pleat_status pleat_kernel_take(pleat_call *call, char *declined, size_t declined
   const pleat_kernel *const *kernel = next_kernel(call->node->def->kernels, call, &why);
   while (*kernel != NULL) {
     const bool is_last = kernel[1] == NULL;
-    reset_layouts(call);
+    set_layouts(*kernel, call);
     call->error = is_last ? report : &reason;
     pleat_status status = pleat_kernel_prepare(*kernel, call);
     call->error = report;

@@ -48,7 +48,7 @@ static pleat_status layer_infer(pleat_infer *ctx) {
     return pleat_fail(ctx->error, PLEAT_MALFORMED_MODEL,
                       "attribute stash_type: expected a floating-point type, found %lld", (long long)stash);
   if (in->rank >= 0) {
-    PLEAT_TRY(pleat_infer_axis(ctx, in->rank, &axis));
+    PLEAT_TRY(pleat_attr_axis(ctx->node, "axis", in->rank, &axis, ctx->error));
     for (int d = axis; d < in->rank; d++) {
       normalized.dims[normalized.rank++] = in->dims[d];
       stats.dims[d] = pleat_dim_known(1);

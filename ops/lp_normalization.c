@@ -1,4 +1,9 @@
-/* LpNormalization: every vector along an axis divided by its L1 or L2 norm; a zero vector stays zero. */
+/* LpNormalization: every vector along an axis divided by its L1 or L2 norm; a zero vector stays zero.
+ *
+ * The tensor is seen as [outer, n, inner] (slices.h) and handled in blocks of columns, so that memory is read in
+ * order. Norms are accumulated in double, each by one thread in the order of the elements: the thread count does not
+ * show.
+ * Source: the operator's text; what it leaves open, 0 / 0, is 0 here. */
 #include <math.h>
 
 #include "ops/slices.h"
@@ -12,7 +17,7 @@ static pleat_status lp_norm_infer(pleat_infer *ctx) {
   int axis, rank = ctx->inputs[0].shape.rank;
   if (p != 1 && p != 2)
     return pleat_fail(ctx->error, PLEAT_MALFORMED_MODEL, "attribute p: expected 1 or 2, found %lld", (long long)p);
-  if (rank >= 0) PLEAT_TRY(pleat_infer_axis(ctx, rank, &axis));
+  if (rank >= 0) PLEAT_TRY(pleat_attr_axis(ctx->node, "axis", rank, &axis, ctx->error));
   return pleat_infer_same(ctx);
 }
 

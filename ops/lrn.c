@@ -3,6 +3,7 @@
  */
 #include <math.h>
 
+#include "ops/kernels.h"
 #include "ops/slices.h"
 
 typedef struct lrn_plan {
@@ -57,7 +58,7 @@ static const pleat_kernel reference = {
     .flags = PLEAT_KERNEL_WIDEN,
     .run = lrn_run,
 };
-static const pleat_kernel *const kernels[] = {&reference, NULL};
+static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_lrn) & reference, NULL};
 
 static const pleat_op_attr attrs[] = {{.name = "alpha", .type = PLEAT_ATTR_FLOAT, .f = 1e-4f},
                                       {.name = "beta", .type = PLEAT_ATTR_FLOAT, .f = 0.75f},

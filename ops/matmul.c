@@ -7,6 +7,8 @@
 
 #include <inttypes.h>
 
+#include "ops/kernels.h"
+
 typedef struct matmul {
   pleat_dtype dtype;
   int64_t m, n, k;
@@ -150,7 +152,7 @@ static const pleat_op_version versions[] = {
 
 static const pleat_kernel reference = {
     .name = "reference", .types = PLEAT_M_FLOATS | INTS, .flags = PLEAT_KERNEL_WIDEN, .prepare = prepare, .run = run};
-static const pleat_kernel *const kernels[] = {&reference, NULL};
+static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_matmul) & reference, NULL};
 
 const pleat_op_def pleat_op_MatMul = {
     .domain = "", .name = "MatMul", .versions = versions, .infer = infer, .kernels = kernels, .macs = macs};

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/kernels.h"
 #include "ops/pool.h"
 #include "ops/slices.h"
 
@@ -47,7 +48,7 @@ static const pleat_kernel reference = {
     .prepare = max_prepare,
     .run = max_run,
 };
-static const pleat_kernel *const kernels[] = {&reference, NULL};
+static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_pool) & reference, NULL};
 
 #define BYTES (PLEAT_M(PLEAT_INT8) | PLEAT_M(PLEAT_UINT8))
 static const pleat_op_attr attrs[] = {

@@ -18,14 +18,7 @@ static pleat_status mark_axes(const pleat_node *node, int rank, bool *out_reduce
   const int64_t *axes = defaults;
   size_t count = 3;
   if (pleat_attr_present(node, "axes")) count = pleat_attr_ints(node, "axes", &axes);
-  for (size_t i = 0; i < count; i++) {
-    int axis;
-    if (!pleat_axis(axes[i], rank, &axis))
-      return pleat_fail(error, PLEAT_MALFORMED_MODEL, "axes[%zu]: expected a value in [%d, %d], found %lld", i, -rank,
-                        rank - 1, (long long)axes[i]);
-    out_reduced[axis] = true;
-  }
-  return PLEAT_OK;
+  return pleat_mark_axes(axes, count, rank, out_reduced, error);
 }
 
 static pleat_status mvn_infer(pleat_infer *ctx) {

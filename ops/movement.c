@@ -1,4 +1,8 @@
-/* Shared parts of the data-movement and shape operators: see movement.h. */
+/* Shared parts of the data-movement and shape operators: lists of integers, axes, indices, filling; see movement.h.
+ *
+ * Invariants: nothing that comes from a model is used before it was checked (types, counts, ranges, axes named twice),
+ * and what an input's data does not tell yet (NULL) is "not known", never an error. Every index is checked before the
+ * first element is copied, so that a refused call writes nothing. */
 #include "ops/movement.h"
 
 #include <inttypes.h>
@@ -41,27 +45,16 @@ int64_t pleat_ints_length(const pleat_type *type) {
   return type->shape.rank == 1 ? type->shape.dims[0].value : -1;
 }
 
-static pleat_status bad_axis(int64_t axis, int limit, pleat_error *error) {
-  if (limit == 0) return pleat_fail(error, PLEAT_SHAPE_MISMATCH, "axis %" PRId64 ": a scalar has no axes", axis);
-  return pleat_fail(error, PLEAT_SHAPE_MISMATCH, "axis %" PRId64 " is out of range: expected %d to %d", axis, -limit,
-                    limit - 1);
-}
-
 pleat_status pleat_ints_to_axes(pleat_ints *axes, int rank, pleat_error *error) {
   uint64_t seen = 0;
   for (int i = 0; i < axes->count; i++) {
     int axis = 0;
-    if (!pleat_axis(axes->values[i], rank, &axis)) return bad_axis(axes->values[i], rank, error);
+    PLEAT_TRY(pleat_check_axis(axes->values[i], rank, &axis, error));
     if (seen >> axis & 1) return pleat_fail(error, PLEAT_MALFORMED_MODEL, "axis %d is named twice", axis);
     seen |= UINT64_C(1) << axis;
     axes->values[i] = axis;
   }
   return PLEAT_OK;
-}
-
-pleat_status pleat_attr_axis(const pleat_node *node, const char *name, int limit, int *out_axis, pleat_error *error) {
-  int64_t axis = pleat_attr_int(node, name);
-  return pleat_axis(axis, limit, out_axis) ? PLEAT_OK : bad_axis(axis, limit, error);
 }
 
 pleat_status pleat_scalar_i64(const pleat_tensor *tensor, const char *what, bool *out_known, int64_t *out_value,

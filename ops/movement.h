@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/checked.h"
+#include "ops/axes.h"
 #include "ops/ops.h"
 
 /* ---- integer lists ---- */
@@ -29,8 +30,6 @@ pleat_status pleat_ints_attr(const pleat_node *node, const char *name, int max, 
 int64_t pleat_ints_length(const pleat_type *type);
 /* Makes axes lie in [0, rank) and refuses axes named twice. Does nothing for an unknown list. */
 pleat_status pleat_ints_to_axes(pleat_ints *axes, int rank, pleat_error *error);
-/* An integer attribute as an axis in [0, limit); limit is the rank, or rank + 1 where one past the end is allowed. */
-pleat_status pleat_attr_axis(const pleat_node *node, const char *name, int limit, int *out_axis, pleat_error *error);
 /* The only element of an input of any numeric type; false when it is not known. Fails when it is not one element. */
 pleat_status pleat_scalar_i64(const pleat_tensor *tensor, const char *what, bool *out_known, int64_t *out_value,
                               pleat_error *error);
@@ -67,12 +66,6 @@ pleat_status pleat_check_indices(const pleat_tensor *indices, int64_t limit, ple
 pleat_status pleat_tuple_offset(const pleat_tensor *indices, size_t tuple, int width, const int64_t *dims,
                                 const int64_t *strides, int64_t *out_offset, pleat_error *error);
 
-/* Product of dims[from..to), of a shape that exists in memory. */
-static inline int64_t pleat_volume(const int64_t *dims, int from, int to) {
-  int64_t product = 1;
-  for (int d = from; d < to; d++) product *= dims[d];
-  return product;
-}
 /* memcpy that compilers turn into one move for the sizes of elements. */
 static inline void pleat_copy_block(void *dst, const void *src, size_t bytes) {
   switch (bytes) {

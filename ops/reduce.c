@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/checked.h"
+#include "ops/kernels.h"
 #include "ops/slices.h"
 
 enum { LANES = 8, REDUCE_BLOCK = 256 };
@@ -77,14 +78,7 @@ static pleat_status mark_axes(const pleat_node *node, const int64_t *axes, size_
                               pleat_error *error) {
   bool all = count == 0 && pleat_attr_int(node, "noop_with_empty_axes") == 0;
   for (int d = 0; d < rank; d++) out_reduced[d] = all;
-  for (size_t i = 0; i < count; i++) {
-    int axis;
-    if (!pleat_axis(axes[i], rank, &axis))
-      return pleat_fail(error, PLEAT_MALFORMED_MODEL, "axes[%zu]: expected a value in [%d, %d], found %lld", i, -rank,
-                        rank - 1, (long long)axes[i]);
-    out_reduced[axis] = true;
-  }
-  return PLEAT_OK;
+  return pleat_mark_axes(axes, count, rank, out_reduced, error);
 }
 
 static pleat_status reduce_infer(pleat_infer *ctx) {
@@ -241,6 +235,7 @@ static const pleat_kernel reference = {
     .run = reduce_run,
 };
 static const pleat_kernel *const kernels[] = {&reference, NULL};
+static const pleat_kernel *const mean_kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_reduce_mean) & reference, NULL};
 
 /* ---- the operators ---- */
 
@@ -269,7 +264,7 @@ static const pleat_op_attr attrs_until_12[] = REDUCE_ATTRS(12), attrs_until_17[]
     }                                                                                                                  \
   }
 
-#define REDUCE_OP(op, index, axes_13, types_12, types_20)                                                              \
+#define REDUCE_OP(op, kernel_list, index, axes_13, types_12, types_20)                                                 \
   static const pleat_op_version op##_versions[] = REDUCE_VERSIONS(index, axes_13, SUM_TYPES, types_12, types_20);      \
   const pleat_op_def pleat_op_##op = {                                                                                 \
       .domain = "",                                                                                                    \
@@ -277,16 +272,16 @@ static const pleat_op_attr attrs_until_12[] = REDUCE_ATTRS(12), attrs_until_17[]
       .versions = op##_versions,                                                                                       \
       .attrs = (axes_13) ? attrs_until_12 : attrs_until_17,                                                            \
       .infer = reduce_infer,                                                                                           \
-      .kernels = kernels,                                                                                              \
+      .kernels = kernel_list,                                                                                          \
   };
 
-REDUCE_OP(ReduceSum, OP_SUM, 1, SUM_TYPES, SUM_TYPES)
-REDUCE_OP(ReduceMean, OP_MEAN, 0, SUM_TYPES, SUM_TYPES)
-REDUCE_OP(ReduceMax, OP_MAX, 0, BYTE_TYPES, BOOL_TYPES)
-REDUCE_OP(ReduceMin, OP_MIN, 0, BYTE_TYPES, BOOL_TYPES)
-REDUCE_OP(ReduceProd, OP_PROD, 0, SUM_TYPES, SUM_TYPES)
-REDUCE_OP(ReduceSumSquare, OP_SUM_SQUARE, 0, SUM_TYPES, SUM_TYPES)
-REDUCE_OP(ReduceL1, OP_L1, 0, SUM_TYPES, SUM_TYPES)
-REDUCE_OP(ReduceL2, OP_L2, 0, SUM_TYPES, SUM_TYPES)
-REDUCE_OP(ReduceLogSum, OP_LOG_SUM, 0, SUM_TYPES, SUM_TYPES)
-REDUCE_OP(ReduceLogSumExp, OP_LOG_SUM_EXP, 0, SUM_TYPES, SUM_TYPES)
+REDUCE_OP(ReduceSum, kernels, OP_SUM, 1, SUM_TYPES, SUM_TYPES)
+REDUCE_OP(ReduceMean, mean_kernels, OP_MEAN, 0, SUM_TYPES, SUM_TYPES)
+REDUCE_OP(ReduceMax, kernels, OP_MAX, 0, BYTE_TYPES, BOOL_TYPES)
+REDUCE_OP(ReduceMin, kernels, OP_MIN, 0, BYTE_TYPES, BOOL_TYPES)
+REDUCE_OP(ReduceProd, kernels, OP_PROD, 0, SUM_TYPES, SUM_TYPES)
+REDUCE_OP(ReduceSumSquare, kernels, OP_SUM_SQUARE, 0, SUM_TYPES, SUM_TYPES)
+REDUCE_OP(ReduceL1, kernels, OP_L1, 0, SUM_TYPES, SUM_TYPES)
+REDUCE_OP(ReduceL2, kernels, OP_L2, 0, SUM_TYPES, SUM_TYPES)
+REDUCE_OP(ReduceLogSum, kernels, OP_LOG_SUM, 0, SUM_TYPES, SUM_TYPES)
+REDUCE_OP(ReduceLogSumExp, kernels, OP_LOG_SUM_EXP, 0, SUM_TYPES, SUM_TYPES)

@@ -1,4 +1,9 @@
-/* Reshape, Flatten, Squeeze, Unsqueeze: the same elements under another shape. All are views. */
+/* Reshape, Flatten, Squeeze, Unsqueeze: the same elements under another shape. All are views.
+ *
+ * All the work is inference, with symbols: copied (0) and free (-1) dimensions of Reshape are solved by dividing
+ * products; dimensions copied by 0 cancel out, so the free one can often be told even with symbols around. Products
+ * are checked; a shape that cannot hold the elements is an error that names both shapes.
+ * Source: the operators' texts; shape and axes are an attribute before opset 5 or 13 and an input since. */
 #include <inttypes.h>
 
 #include "ops/movement.h"

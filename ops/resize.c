@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "core/checked.h"
+#include "ops/kernels.h"
 #include "ops/slices.h"
 
 typedef struct resize_state {
@@ -198,7 +199,7 @@ static const pleat_kernel reference = {
     .prepare = resize_prepare,
     .run = resize_run,
 };
-static const pleat_kernel *const kernels[] = {&reference, NULL};
+static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_resize) & reference, NULL};
 
 static const pleat_op_attr resize_attrs[] = {
     {.name = "mode", .type = PLEAT_ATTR_STRING, .s = "nearest"},

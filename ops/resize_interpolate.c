@@ -19,12 +19,6 @@ static pass_order order_passes(const pleat_resize_axis *axes, int rank) {
   return order;
 }
 
-static size_t product(const int64_t *dims, int from, int to) {
-  size_t result = 1;
-  for (int d = from; d < to; d++) result *= (size_t)dims[d];
-  return result;
-}
-
 #define PLEAT_TEMPLATE "ops/resize_interpolate.inc"
 #define PLEAT_TEMPLATE_FLOATS
 #include "ops/template.h"

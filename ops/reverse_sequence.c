@@ -1,4 +1,8 @@
-/* ReverseSequence: reverses the first sequence_lens[b] steps of every batch item and leaves the others as they are. */
+/* ReverseSequence: reverses the first sequence_lens[b] steps of every batch item and leaves the others as they are.
+ *
+ * Time and batch are the first two dimensions, in either order; all that follows is one block, copied whole. The
+ * lengths are data: they are checked in run, all before the first copy.
+ * Source: the operator's text. */
 #include <inttypes.h>
 
 #include "ops/movement.h"

@@ -1,4 +1,8 @@
-/* Shape and Size: what a tensor's shape says, as int64 values. They never look at the data. */
+/* Shape and Size: what a tensor's shape says, as int64 values. They never look at the data.
+ *
+ * Invariant: PLEAT_OP_SHAPE_ONLY, so inference may evaluate them as soon as the shape is known, though the data is
+ * not: chains of Shape, Gather and Concat resolve before the first run.
+ * Source: the operators' texts; start and end of Shape (since opset 15) are clamped, not refused. */
 #include "ops/movement.h"
 
 static pleat_status tensor_infer(pleat_infer *ctx, pleat_type **out) {

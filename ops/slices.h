@@ -3,12 +3,12 @@
 #ifndef PLEAT_OPS_SLICES_H
 #define PLEAT_OPS_SLICES_H
 
+#include "core/parallel.h"
+#include "ops/axes.h"
 #include "ops/ops.h"
 
 /* Columns that one task handles at a time when inner > 1: small enough for accumulators on the stack. */
 enum { PLEAT_SLICE_BLOCK = 64 };
-/* Below so many elements, threads cost more than they give. */
-enum { PLEAT_PARALLEL_MIN = 1 << 15 };
 
 typedef struct pleat_slices {
   size_t outer, n, inner;
@@ -16,9 +16,7 @@ typedef struct pleat_slices {
 } pleat_slices;
 
 static inline size_t pleat_dims_product(const pleat_tensor *tensor, int from, int to) {
-  size_t product = 1;
-  for (int i = from; i < to; i++) product *= (size_t)tensor->dims[i];
-  return product;
+  return (size_t)pleat_volume(tensor->dims, from, to);
 }
 
 /* Dimensions [first, last) become n. An empty tensor gives outer 0, so that no product can overflow. */
@@ -38,16 +36,7 @@ static inline size_t pleat_slices_width(const pleat_slices *s, size_t block) {
   return left < PLEAT_SLICE_BLOCK ? left : PLEAT_SLICE_BLOCK;
 }
 
-/* The `axis` attribute as an index; fails with a message when it is out of range. */
-static inline pleat_status pleat_infer_axis(const pleat_infer *ctx, int rank, int *out_axis) {
-  *out_axis = 0;
-  int64_t axis = pleat_attr_int(ctx->node, "axis");
-  if (pleat_axis(axis, rank, out_axis)) return PLEAT_OK;
-  return pleat_fail(ctx->error, PLEAT_MALFORMED_MODEL, "attribute axis: expected a value in [%d, %d], found %lld",
-                    -rank, rank - 1, (long long)axis);
-}
-
-/* The same in a kernel, where infer has checked it. */
+/* The `axis` attribute in a kernel, where infer has checked it. */
 static inline int pleat_call_axis(const pleat_call *call) {
   int axis = 0;
   (void)pleat_axis(pleat_attr_int(call->node, "axis"), call->inputs[0]->rank, &axis);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <tgmath.h>
 
+#include "ops/kernels.h"
 #include "ops/slices.h"
 
 enum softmax_kind { SOFTMAX = 0, LOG_SOFTMAX = 1, HARDMAX = 2 };
@@ -47,7 +48,7 @@ static const pleat_kernel reference = {
     .inplace = 1,
     .run = softmax_run,
 };
-static const pleat_kernel *const kernels[] = {&reference, NULL};
+static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_softmax) & reference, NULL};
 
 /* The default is 1 before opset 13 and -1 from then on: see softmax_axis. */
 static const pleat_op_attr attrs[] = {{.name = "axis", .type = PLEAT_ATTR_INT, .i = -1}, {0}};

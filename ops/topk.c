@@ -37,7 +37,7 @@ static pleat_status topk_infer(pleat_infer *ctx) {
   int64_t k = -1;
   PLEAT_TRY(infer_k(ctx, &k));
   if (in->rank >= 0) {
-    PLEAT_TRY(pleat_infer_axis(ctx, in->rank, &axis));
+    PLEAT_TRY(pleat_attr_axis(ctx->node, "axis", in->rank, &axis, ctx->error));
     if (k > in->dims[axis].value && pleat_dim_is_known(in->dims[axis]))
       return pleat_fail(ctx->error, PLEAT_SHAPE_MISMATCH, "K is %lld, but axis %d has only %lld elements", (long long)k,
                         axis, (long long)in->dims[axis].value);

@@ -1,4 +1,8 @@
-/* Transpose: permutes the dimensions; by default it reverses them. One strided copy. */
+/* Transpose: permutes the dimensions; by default it reverses them. One strided copy.
+ *
+ * Invariant: perm names every axis once, which infer and run check by the same function. The source's strides are
+ * permuted and pleat_copy_strided does the rest: it merges dimensions that stay neighbours.
+ * Source: the operator's text (NumPy's transpose). */
 #include <inttypes.h>
 
 #include "ops/movement.h"

@@ -1,4 +1,8 @@
-/* Trilu and EyeLike: triangles of matrices, and matrices with a diagonal of ones. */
+/* Trilu and EyeLike: triangles of matrices, and matrices with a diagonal of ones.
+ *
+ * Trilu copies (or keeps, in place) and clears what lies on the other side of diagonal k, a row at a time. k is any
+ * int64: sums with a row's number are checked, and one that overflows means a diagonal beyond the matrix.
+ * Source: the operators' texts (NumPy's triu, tril and eye). */
 #include <inttypes.h>
 
 #include "ops/movement.h"

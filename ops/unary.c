@@ -33,17 +33,26 @@ static const pleat_op_attr consumed_attrs[] = {PLEAT_EW_CONSUMED, {0}};
 #define FLOATS(Name, id, versions, attrs)                                                                              \
   static const pleat_loops id##_loops = {.by_dtype = {PLEAT_LOOPS_FLOATS(id##_loop)}};                                 \
   PLEAT_EW_OP(Name, id, versions, attrs, pleat_infer_elementwise, PLEAT_M_FLOATS, 1u)
+/* FAST_: those that oneDNN has as well. */
+#define FAST_FLOATS(Name, id, versions, attrs)                                                                         \
+  static const pleat_loops id##_loops = {.by_dtype = {PLEAT_LOOPS_FLOATS(id##_loop)}};                                 \
+  PLEAT_EW_OP_WITH(Name, id, versions, attrs, pleat_infer_elementwise, PLEAT_M_FLOATS, 1u,                             \
+                   PLEAT_ONEDNN_KERNEL(pleat_onednn_eltwise))
 #define NUMBERS(Name, id, versions, attrs)                                                                             \
   static const pleat_loops id##_loops = {.by_dtype = {PLEAT_LOOPS_NUMBERS(id##_loop)}};                                \
   PLEAT_EW_OP(Name, id, versions, attrs, pleat_infer_elementwise, PLEAT_M_NUMBERS, 1u)
+#define FAST_NUMBERS(Name, id, versions, attrs)                                                                        \
+  static const pleat_loops id##_loops = {.by_dtype = {PLEAT_LOOPS_NUMBERS(id##_loop)}};                                \
+  PLEAT_EW_OP_WITH(Name, id, versions, attrs, pleat_infer_elementwise, PLEAT_M_NUMBERS, 1u,                            \
+                   PLEAT_ONEDNN_KERNEL(pleat_onednn_eltwise))
 
-NUMBERS(Abs, abs, abs_versions, consumed_attrs)
+FAST_NUMBERS(Abs, abs, abs_versions, consumed_attrs)
 NUMBERS(Erf, erf, numbers_9_13, NULL)
 NUMBERS(Sign, sign, numbers_9_13, NULL)
 
-FLOATS(Exp, exp, floats_13, consumed_attrs)
+FAST_FLOATS(Exp, exp, floats_13, consumed_attrs)
 FLOATS(Log, log, floats_13, consumed_attrs)
-FLOATS(Sqrt, sqrt, floats_13, consumed_attrs)
+FAST_FLOATS(Sqrt, sqrt, floats_13, consumed_attrs)
 FLOATS(Reciprocal, reciprocal, floats_13, consumed_attrs)
 FLOATS(Floor, floor, floats_13, consumed_attrs)
 FLOATS(Ceil, ceil, floats_13, consumed_attrs)

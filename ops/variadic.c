@@ -63,7 +63,7 @@ static pleat_status variadic_run(const pleat_call *call) {
   return PLEAT_OK;
 }
 
-#define VARIADIC(Name, id, last_id, versions, kernel_types)                                                            \
+#define VARIADIC(Name, id, last_id, versions, kernel_types, ...)                                                       \
   static pleat_status id##_prepare(pleat_call *call) {                                                                 \
     return variadic_prepare(call, &id##_loops, &last_id##_loops);                                                      \
   }                                                                                                                    \
@@ -73,7 +73,7 @@ static pleat_status variadic_run(const pleat_call *call) {
                                            .inplace = 3u,                                                              \
                                            .prepare = id##_prepare,                                                    \
                                            .run = variadic_run};                                                       \
-  PLEAT_EW_DEF(Name, id, versions, consumed_attrs, pleat_infer_elementwise)
+  PLEAT_EW_DEF_WITH(Name, id, versions, consumed_attrs, pleat_infer_elementwise, __VA_ARGS__)
 
 static const pleat_loops max_loops = {.by_dtype = {PLEAT_LOOPS_NUMBERS(max_loop)}};
 static const pleat_loops min_loops = {.by_dtype = {PLEAT_LOOPS_NUMBERS(min_loop)}};
@@ -81,7 +81,8 @@ static const pleat_loops sum_loops = {.by_dtype = {PLEAT_LOOPS_FLOATS(sum_loop)}
 static const pleat_loops last_mean_loops = {.by_dtype = {PLEAT_LOOPS_FLOATS(mean_loop)}};
 static const pleat_loops mean_loops = {.by_dtype = {PLEAT_LOOPS_FLOATS(sum_loop)}};
 
-VARIADIC(Max, max, max, order_versions, PLEAT_M_NUMBERS)
-VARIADIC(Min, min, min, order_versions, PLEAT_M_NUMBERS)
-VARIADIC(Sum, sum, sum, sum_versions, PLEAT_M_FLOATS)
-VARIADIC(Mean, mean, last_mean, sum_versions, PLEAT_M_FLOATS)
+VARIADIC(Max, max, max, order_versions, PLEAT_M_NUMBERS, PLEAT_ONEDNN_KERNEL(pleat_onednn_binary))
+VARIADIC(Min, min, min, order_versions, PLEAT_M_NUMBERS, PLEAT_ONEDNN_KERNEL(pleat_onednn_binary))
+VARIADIC(Sum, sum, sum, sum_versions, PLEAT_M_FLOATS,
+         PLEAT_ONEDNN_KERNEL(pleat_onednn_binary) PLEAT_ONEDNN_KERNEL(pleat_onednn_sum))
+VARIADIC(Mean, mean, last_mean, sum_versions, PLEAT_M_FLOATS, )

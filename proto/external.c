@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/checked.h"
 #include "proto/internal.h"
@@ -126,6 +127,10 @@ static pleat_status open_file(const pleat_proto *proto, const char *location, pl
   pleat_external_file *file = calloc(1, sizeof *file);
   if (file == NULL || (file->location = strdup(location)) == NULL) PLEAT_CHECK(PLEAT_OOM(error));
   PLEAT_CHECK(resolve(proto, location, &path, error));
+  struct stat info;
+  if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) { /* opening a pipe would wait for its other end */
+    PLEAT_CHECK(pleat_fail(error, PLEAT_MALFORMED_MODEL, "external data: '%s' is not a regular file", location));
+  }
   status = pleat_mapping_open(path, PTRDIFF_MAX, &file->mapping, error);
   if (status != PLEAT_OK) {
     pleat_error_at_file(error, path);

@@ -43,7 +43,7 @@ pleat_status pleat_dnn_status(dnnl_status_t status, const char *what, pleat_erro
     return PLEAT_OOM(error);
   case dnnl_unimplemented:
   case dnnl_invalid_arguments:
-    return pleat_fail(error, PLEAT_UNSUPPORTED, "oneDNN has no code for this");
+    return pleat_fail(error, PLEAT_UNSUPPORTED, "oneDNN has no fast code for this");
   default:
     return pleat_fail(error, PLEAT_INTERNAL, "oneDNN failed: %s (status %d)", what, (int)status);
   }
@@ -64,24 +64,36 @@ dnnl_primitive_attr_t pleat_dnn_attr(dnnl_post_ops_t post_ops) {
   return NULL;
 }
 
+/* Moves on to an implementation whose name begins with `name` ("": the first that is no reference code). */
+static dnnl_status_t fetch(dnnl_primitive_desc_iterator_t iterator, const char *name, dnnl_primitive_desc_t *out_pd) {
+  dnnl_status_t status = dnnl_success;
+  while (status == dnnl_success) {
+    const char *found = "";
+    dnnl_primitive_desc_t pd = dnnl_primitive_desc_iterator_fetch(iterator);
+    if (pd == NULL) return dnnl_out_of_memory;
+    dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&found);
+    if (strncmp(found, "ref", 3) != 0 && strncmp(found, name, strlen(name)) == 0) {
+      *out_pd = pd;
+      return dnnl_success;
+    }
+    dnnl_primitive_desc_destroy(pd);
+    status = dnnl_primitive_desc_iterator_next(iterator);
+  }
+  return status == dnnl_iterator_ends ? dnnl_unimplemented : status;
+}
+
 pleat_status pleat_dnn_describe(const pleat_call *call, const_dnnl_op_desc_t op, dnnl_primitive_attr_t attr,
-                                dnnl_primitive_desc_t *out_pd) {
-  dnnl_primitive_desc_t pd = NULL;
-  const char *name = "";
+                                const char *name, dnnl_primitive_desc_t *out_pd) {
+  dnnl_primitive_desc_iterator_t iterator = NULL;
   *out_pd = NULL;
   if (attr == NULL) return PLEAT_OOM(call->error);
   const int before = pleat_dnn_enter(call->threads);
-  dnnl_status_t status = dnnl_primitive_desc_create(&pd, op, attr, pleat_dnn_engine(), NULL);
+  dnnl_status_t status = dnnl_primitive_desc_iterator_create(&iterator, op, attr, pleat_dnn_engine(), NULL);
+  if (status == dnnl_success) status = fetch(iterator, name, out_pd);
   pleat_dnn_leave(before);
+  if (iterator != NULL) dnnl_primitive_desc_iterator_destroy(iterator);
   dnnl_primitive_attr_destroy(attr);
-  PLEAT_TRY(pleat_dnn_status(status, "describing a primitive", call->error));
-  dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name);
-  if (strncmp(name, "ref", 3) == 0) {
-    dnnl_primitive_desc_destroy(pd);
-    return pleat_fail(call->error, PLEAT_UNSUPPORTED, "oneDNN has only reference code for this");
-  }
-  *out_pd = pd;
-  return PLEAT_OK;
+  return pleat_dnn_status(status, "describing a primitive", call->error);
 }
 
 static pleat_status add_arg(pleat_call *call, pleat_dnn_arg arg) {

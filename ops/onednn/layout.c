@@ -41,6 +41,21 @@ dnnl_memory_desc_t pleat_dnn_any(int rank, const int64_t *dims) {
   return md;
 }
 
+static bool has_avx512(void) {
+  return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+}
+
+int64_t pleat_dnn_best_block(void) {
+  return has_avx512() ? 16 : 8;
+}
+
+dnnl_memory_desc_t pleat_dnn_blocked(int rank, const int64_t *dims) {
+  dnnl_memory_desc_t md;
+  memset(&md, 0, sizeof md);
+  dnnl_memory_desc_init_by_tag(&md, rank, dims, dnnl_f32, usual_tags[rank - 3][has_avx512() ? 0 : 1]);
+  return md;
+}
+
 dnnl_memory_desc_t pleat_dnn_md(const pleat_tensor *tensor) {
   if (tensor->layout != NULL && tensor->layout->family == &family) return *md_of(tensor->layout);
   return pleat_dnn_plain(tensor->rank, tensor->dims);

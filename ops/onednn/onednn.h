@@ -49,10 +49,10 @@ void *pleat_dnn_state(pleat_call *call, size_t size);
 /* Attributes with the user's scratchpad and, when not NULL, post-ops (which are destroyed). NULL: out of memory. */
 dnnl_primitive_attr_t pleat_dnn_attr(dnnl_post_ops_t post_ops);
 
-/* The description of an operation (any of the dnnl_..._desc_t): declines when oneDNN has nothing but reference code
- * for it. `attr` is destroyed. */
+/* The description of an operation (any of the dnnl_..._desc_t), by the best implementation whose name begins with
+ * `name` (usually ""): declines when oneDNN has nothing but reference code for it. `attr` is destroyed. */
 pleat_status pleat_dnn_describe(const pleat_call *call, const_dnnl_op_desc_t op, dnnl_primitive_attr_t attr,
-                                dnnl_primitive_desc_t *out_pd);
+                                const char *name, dnnl_primitive_desc_t *out_pd);
 /* Makes the primitive and its scratchpad argument. Destroys `pd`, also when it fails. */
 pleat_status pleat_dnn_build(pleat_call *call, dnnl_primitive_desc_t pd);
 
@@ -84,6 +84,9 @@ pleat_status pleat_dnn_prepare(pleat_call *call, pleat_status (*prepare)(pleat_c
 dnnl_memory_desc_t pleat_dnn_plain(int rank, const int64_t *dims);
 /* "Choose the best": any layout of that shape. */
 dnnl_memory_desc_t pleat_dnn_any(int rank, const int64_t *dims);
+/* Channels in blocks of pleat_dnn_best_block(), what this CPU's convolutions like best; ranks 3 to 5. */
+int64_t pleat_dnn_best_block(void);
+dnnl_memory_desc_t pleat_dnn_blocked(int rank, const int64_t *dims);
 /* How the producer leaves the tensor. */
 dnnl_memory_desc_t pleat_dnn_md(const pleat_tensor *tensor);
 /* The same physical layout for another shape (of as many dimensions): false when it is not one of the usual ones. */

@@ -1,4 +1,9 @@
-/* One model against its recorded data sets. Nothing is printed here: this code runs in worker processes as well. */
+/* One model against its recorded data sets. Nothing is printed here: this code runs in worker processes as well.
+ *
+ * Invariants: a test passes only when every output of every data set was there and compared good; a model that needs
+ * what is not supported is skipped, and anything else that goes wrong is a failure with its reason. Verdicts are JSON
+ * objects.
+ * Source: the folder layout of ONNX's backend tests (test_data_set_N/input_I.pb, output_I.pb). */
 #include "check.h"
 
 #include <stdlib.h>

@@ -1,4 +1,8 @@
-/* pleat info: what a model is, what it costs, and which kernels would run it. Nothing is run. */
+/* pleat info: what a model is, what it costs, and which kernels would run it. Nothing is run.
+ *
+ * Invariant: a model that cannot be compiled (an unknown operator, shapes that do not fit) is still described; why it
+ * would not run is part of the answer. With --shape it is described once more, after the names were checked against
+ * the model as it is. */
 #include <stdlib.h>
 #include <string.h>
 

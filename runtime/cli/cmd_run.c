@@ -1,4 +1,8 @@
-/* pleat run: runs a model once and shows what comes out. */
+/* pleat run: runs a model once and shows what comes out.
+ *
+ * Inputs come from files, are made up, or are the model's defaults (inputs.c); results are summed up (results.c),
+ * saved (save.c) and written as JSON. With --profile the model runs several times, and the outputs shown are the last
+ * run's. Files are written only after the run was good. */
 #include <stdlib.h>
 #include <string.h>
 

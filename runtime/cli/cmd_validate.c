@@ -1,4 +1,8 @@
-/* pleat validate: are the outputs still right? One model with its recorded data, or a whole suite of tests. */
+/* pleat validate: are the outputs still right? One model with its recorded data, or a whole suite of tests.
+ *
+ * Both ways end in the same list of verdicts (check.c), printed, written as JSON and counted by the same code; the
+ * exit code is 1 when any test failed, whatever was skipped. A suite runs in worker processes (workers.c), so a test
+ * that crashes or hangs is one verdict and not the end. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

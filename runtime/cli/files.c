@@ -1,4 +1,8 @@
-/* Files of the command. Writes go to a temporary name in the same folder, are flushed to the disk and renamed. */
+/* Files of the command. Writes go to a temporary name in the same folder, are flushed to the disk and renamed.
+ *
+ * Invariants: a failure leaves neither a half-written file nor the temporary one behind, and the file that was there
+ * before stays; what is not a regular file (a pipe, /dev/stdout) is written in place. Errors name the file and the
+ * system's reason. Building JSON ends the process when memory is out: see cli_calloc. */
 #include "files.h"
 
 #include <errno.h>

@@ -1,4 +1,8 @@
-/* A model's description as JSON. */
+/* A model's description as JSON.
+ *
+ * Invariants: keys are stable; sizes and counts are numbers, a dimension is a number, its symbol's name or null, and
+ * an unknown shape is null. A model that cannot be planned has "plan_error" in place of "plan". Nodes and plan steps,
+ * which can be many, are left out unless they were asked for. */
 #include <stdlib.h>
 
 #include "info.h"

@@ -1,4 +1,7 @@
-/* A model's description as aligned text. */
+/* A model's description as aligned text.
+ *
+ * All that comes from the model goes through a text_table, which drops control characters. What cannot be counted for
+ * want of shapes says so, with the --shape option that would help. */
 #include <inttypes.h>
 #include <stdlib.h>
 

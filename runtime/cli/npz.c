@@ -1,4 +1,9 @@
-/* .npz archives by libzip, which checks the checksums of what it reads and replaces a file only when it is whole. */
+/* .npz archives by libzip, which checks the checksums of what it reads and replaces a file only when it is whole.
+ *
+ * Invariants: an entry's size is what the archive claims until it was read, so memory for it may be refused, and one
+ * byte more than claimed is asked for, which makes libzip meet the end and compare the checksum. Entries are stored,
+ * not compressed, with a fixed date: the same tensors give the same file.
+ * Source: NumPy's savez (a .zip of NAME.npy). */
 #include "npz.h"
 
 #include <stdlib.h>

@@ -1,4 +1,7 @@
-/* Per-node times: each step's best run, so that a disturbed run does not count. */
+/* Per-node times: each step's best run, so that a disturbed run does not count.
+ *
+ * Invariants: views, which take no time, and steps that never ran are left out; the shares are of the sum of the best
+ * times, so that they add up to 100 %. Equal times keep the plan's order. */
 #include "profile.h"
 
 #include <inttypes.h>

@@ -1,4 +1,8 @@
-/* Errors and memory of the command: one line on stderr a failure, and the exit code that goes with its status. */
+/* Errors and memory of the command: one line on stderr a failure, and the exit code that goes with its status.
+ *
+ * Invariants: text of files never reaches the terminal with control characters in it, nor with a line feed that would
+ * fake another message. cli_calloc and its kin serve small things only and end the process when memory is out; nothing
+ * has been half-written then, because files are renamed into place. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>

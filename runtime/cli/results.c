@@ -1,4 +1,7 @@
-/* Outputs of a run as tables and as JSON. Lists are walked: their items are named "name[0]", "name[1]"... */
+/* Outputs of a run as tables and as JSON. Lists are walked: their items are named "name[0]", "name[1]"...
+ *
+ * Invariants: table and JSON show the same figures (summary.c). The best classes are looked for along the last axis,
+ * of at most 16 rows, and only in outputs of numbers; nothing is claimed about tensors that cannot hold classes. */
 #include "results.h"
 
 #include <math.h>

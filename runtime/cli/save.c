@@ -1,4 +1,8 @@
-/* Outputs of a run to files: a folder of .npy, or one .npz. Items of lists become NAME.0, NAME.1... */
+/* Outputs of a run to files: a folder of .npy, or one .npz. Items of lists become NAME.0, NAME.1...
+ *
+ * Invariant: a value's name is the model's text, so what could leave the folder or hide a file (slashes, a leading
+ * dot, anything but letters, digits, '_', '-' and '.') becomes '_', and names that are the same after that get a
+ * number. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,7 @@
-/* Loading, compiling, and the machine: clock and cores. */
+/* Loading, compiling, and the machine: clock and cores.
+ *
+ * Invariants: a failure has been reported, and leaves nothing loaded. Times are of the monotonic clock. The cores are
+ * those this process may use (the affinity mask), which in a container or under taskset are fewer than there are. */
 #ifdef __linux__
 #define _GNU_SOURCE /* sched_getaffinity, CPU_COUNT */
 #endif

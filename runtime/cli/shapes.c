@@ -1,4 +1,8 @@
-/* Shapes on the command line: "--shape NAME=1x3x224x224". */
+/* Shapes on the command line: "--shape NAME=1x3x224x224".
+ *
+ * Invariants: every dimension is a plain decimal number that fits int64_t, "scalar" is the shape without any. Names
+ * may hold '=' themselves, so the longest input name that fits is taken; one that the model does not have is an error
+ * with the nearest as a hint. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,8 @@
-/* Finding the tests of a suite: folders with a model.onnx, in the layout of ONNX's own test data. */
+/* Finding the tests of a suite: folders with a model.onnx, in the layout of ONNX's own test data.
+ *
+ * Invariants: a folder that is a test is not searched further, nor are folders more than two levels down or hidden
+ * ones, so a wrong path ends soon. Tests are sorted by name and data sets by number (test_data_set_2 before _10): the
+ * order does not depend on the file system. */
 #include "suite.h"
 
 #include <dirent.h>

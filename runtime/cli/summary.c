@@ -1,4 +1,8 @@
-/* Figures of one tensor, computed in double precision over the library's own cast. */
+/* Figures of one tensor, computed in double precision over the library's own cast.
+ *
+ * Invariants: NaN is counted and kept out of minimum, maximum and mean; 64-bit integers are shown from their own bits,
+ * which a double would round. Best classes: NaN last, ties by index. Values that already are a distribution (none
+ * negative, sum 1 within 1e-3) are taken as probabilities; others get a softmax, stable by subtracting the largest. */
 #include "summary.h"
 
 #include <inttypes.h>

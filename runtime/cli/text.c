@@ -1,4 +1,8 @@
-/* Text for people: aligned tables and human units. Widths count UTF-8 characters, not bytes. */
+/* Text for people: aligned tables and human units. Widths count UTF-8 characters, not bytes.
+ *
+ * Invariants: control characters are printed as blanks, one for one, so that widths hold; no line ends in blanks,
+ * because padding is written only before another cell. Units are decimal (1 kB = 1000 bytes); buffers have the fixed
+ * sizes of text.h and what does not fit is cut. */
 #include "text.h"
 
 #include <inttypes.h>

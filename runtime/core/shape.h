@@ -47,6 +47,14 @@ static inline bool pleat_axis(int64_t axis, int rank, int *out_axis) {
   return true;
 }
 
+/* Product of dims[from, to) of a tensor in memory. It fits, unless another dimension is 0: then it may wrap around, and
+ * nothing is to be read or written. */
+static inline int64_t pleat_volume(const int64_t *dims, int from, int to) {
+  uint64_t product = 1;
+  for (int d = from; d < to; d++) product *= (uint64_t)dims[d];
+  return (int64_t)product;
+}
+
 /* ---- strides (in elements) ---- */
 
 /* Strides of a dense row-major array. */

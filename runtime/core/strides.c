@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/checked.h"
+#include "core/parallel.h"
 #include "core/shape.h"
 
 void pleat_dense_strides(int rank, const int64_t *dims, int64_t *out_strides) {
@@ -39,7 +40,6 @@ bool pleat_broadcast_strides(int rank, const int64_t *dims, int out_rank, const 
 enum {
   TILE = 16,                       /* side of a transposed block: 16 lines in, 16 lines out fit the smallest L1 */
   SHORT_ROW = 8,                   /* below this many elements a loop beats a call of memcpy */
-  PARALLEL_BYTES = 256 * 1024,     /* below this, starting threads costs more than it saves */
   ROWS_PER_TASK_BYTES = 32 * 1024, /* what is worth handing to a thread */
 };
 
@@ -237,7 +237,7 @@ void pleat_copy_strided(size_t element_size, int rank, const int64_t *dims, void
   plan_job(&job, axis_count, axes);
 
   int64_t plane_bytes = job.plane.row.size * job.plane.column.size * (int64_t)element_size;
-  bool parallel = threads > 1 && plane_bytes * job.planes >= PARALLEL_BYTES;
+  bool parallel = threads > 1 && plane_bytes * job.planes >= PLEAT_PARALLEL_BYTES;
   if (parallel && job.planes == 1 && job.plane.row.size == 1) split_single_row(&job, element_size, copy, dst, src);
   job.rows_per_task = job.plane.row.size;
   if (parallel) cut_planes(&job, element_size, threads);

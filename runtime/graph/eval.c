@@ -64,20 +64,16 @@ static pleat_status run_reference(const pleat_node *node, const pleat_tensor *co
                                   pleat_tensor **outputs, pleat_error *error) {
   pleat_status status = PLEAT_OK;
   void *workspace = NULL;
-  const pleat_kernel *const *kernels = node->def->kernels;
-  while (kernels[0] != NULL && kernels[1] != NULL) kernels++;
+  size_t room = 0;
   pleat_arena *arena = pleat_arena_create();
   if (arena == NULL) return PLEAT_OOM(error);
-  pleat_op_def only_reference = *node->def;
-  pleat_node view = *node;
-  only_reference.kernels = kernels;
-  view.def = &only_reference;
-  pleat_call call = {.node = &view,
+  pleat_call call = {.node = node,
                      .version = node->version,
                      .input_count = node->input_count,
                      .output_count = node->output_count,
                      .inputs = inputs,
                      .outputs = outputs,
+                     .reference_only = true,
                      .threads = threads,
                      .arena = arena,
                      .error = error};
@@ -87,13 +83,12 @@ static pleat_status run_reference(const pleat_node *node, const pleat_tensor *co
     goto fail;
   }
   PLEAT_CHECK(pleat_kernel_prepare(kernel, &call));
-  workspace = aligned_alloc(64, ((call.workspace_size + 63) & ~(size_t)63) + 64);
-  if (workspace == NULL) {
-    status = PLEAT_OOM(error);
-  } else {
-    call.workspace = workspace;
-    status = pleat_kernel_run(kernel, &call);
+  if (call.workspace_size > 0) {
+    if (pleat_align_up(call.workspace_size, 64, &room)) workspace = aligned_alloc(64, room);
+    if (workspace == NULL) status = PLEAT_OOM(error);
   }
+  call.workspace = workspace;
+  if (status == PLEAT_OK) status = pleat_kernel_run(kernel, &call);
   if (status == PLEAT_OK) status = own_outputs(node, outputs, error);
   if (status != PLEAT_OK) forget_items(node, outputs);
   pleat_kernel_release(kernel, &call);

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { NAMES_TRIED = 16 }; /* numbers behind a hint that are tried before it is remembered where to go on */
+
 const char *pleat_normal_domain(const char *domain) {
   return domain == NULL || strcmp(domain, "ai.onnx") == 0 ? "" : domain;
 }
@@ -45,6 +47,7 @@ void pleat_graph_destroy(pleat_graph *root) {
   if (root == NULL) return;
   for (pleat_graph *graph = root; graph != NULL; graph = graph->next_graph) HASH_CLEAR(hh, graph->names);
   HASH_CLEAR(hh, root->symbols);
+  HASH_CLEAR(hh, root->hints);
   for (size_t i = 0; i < root->owned_count; i++) pleat_tensor_release(root->owned[i]);
   pleat_arena_destroy(root->arena);
 }
@@ -66,6 +69,7 @@ void pleat_graph_link_node(pleat_graph *graph, pleat_node *after, pleat_node *no
   node->next = after == NULL ? graph->first : after->next;
   *(node->prev == NULL ? &graph->first : &node->prev->next) = node;
   *(node->next == NULL ? &graph->last : &node->next->prev) = node;
+  node->place = after == NULL ? 0 : after->place + (node->next == NULL);
   graph->node_count++;
 }
 
@@ -144,18 +148,35 @@ static bool name_is_taken(const pleat_graph *root, const char *name) {
   return false;
 }
 
-/* Unique in all graphs of the root: a new name must not hide, or be hidden by, one that a subgraph reads. */
+static struct pleat_hint_entry *hint_entry(pleat_graph *root, const char *hint) {
+  struct pleat_hint_entry *entry = NULL;
+  HASH_FIND(hh, root->hints, hint, strlen(hint), entry);
+  if (entry != NULL) return entry;
+  entry = pleat_arena_alloc(root->arena, sizeof *entry);
+  if (entry == NULL || (entry->hint = pleat_arena_strdup(root->arena, hint)) == NULL) return NULL;
+  entry->next = NAMES_TRIED;
+  HASH_ADD_KEYPTR(hh, root->hints, entry->hint, strlen(entry->hint), entry);
+  return entry->hh.tbl != NULL ? entry : NULL;
+}
+
+/* Unique in all graphs of the root: a new name must not hide, or be hidden by, one that a subgraph reads. The lowest
+ * free number is taken while there are few; a hint asked for many times goes on where its last search ended. */
 const char *pleat_graph_unique_name(pleat_graph *graph, const char *hint) {
   pleat_graph *root = graph->root;
   if (hint == NULL || hint[0] == '\0') hint = "value";
   if (!name_is_taken(root, hint)) return pleat_arena_strdup(root->arena, hint);
   size_t size = strlen(hint) + 24;
   char *name = pleat_arena_alloc(root->arena, size);
-  for (size_t n = 1; name != NULL; n++) {
+  if (name == NULL) return NULL;
+  for (size_t n = 1; n < NAMES_TRIED; n++) {
     snprintf(name, size, "%s_%zu", hint, n);
     if (!name_is_taken(root, name)) return name;
   }
-  return NULL;
+  struct pleat_hint_entry *entry = hint_entry(root, hint);
+  if (entry == NULL) return NULL;
+  do snprintf(name, size, "%s_%zu", hint, entry->next++);
+  while (name_is_taken(root, name));
+  return name;
 }
 
 const char *pleat_graph_intern(pleat_graph *graph, const char *symbol) {
@@ -185,11 +206,7 @@ const char *pleat_op_label(const char *name, const char *op_type, size_t index, 
 }
 
 const char *pleat_node_label(const pleat_node *node, char *buffer, size_t size) {
-  size_t index = 0;
-  if (node->name[0] == '\0') {
-    for (const pleat_node *before = node->prev; before != NULL; before = before->prev) index++;
-  }
-  return pleat_op_label(node->name, node->op_type, index, buffer, size);
+  return pleat_op_label(node->name, node->op_type, node->place, buffer, size);
 }
 
 bool pleat_node_is(const pleat_node *node, const char *op_type) {
@@ -210,6 +227,18 @@ void pleat_value_drop_use(pleat_value *value, const pleat_node *node, size_t ind
     if (use->node != node || use->index != index) continue;
     memmove(use, use + 1, (value->use_count - i - 1) * sizeof *use);
     value->use_count--;
+    return;
+  }
+}
+
+void pleat_value_forget(pleat_value *value) {
+  pleat_graph *root = value->graph->root;
+  if (value->constant == NULL || value->src_init == NULL) return;
+  for (size_t i = root->owned_count; i-- > 0;) {
+    if (root->owned[i] != value->constant) continue;
+    pleat_tensor_release(root->owned[i]);
+    root->owned[i] = root->owned[--root->owned_count];
+    value->constant = NULL;
     return;
   }
 }

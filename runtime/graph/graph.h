@@ -66,6 +66,7 @@ struct pleat_node {
   const char *name, *op_type, *domain, *overload; /* "" when absent; domain "" is ai.onnx */
   pleat_graph *graph;                             /* NULL once removed */
   pleat_node *prev, *next;
+  size_t place; /* among its graph's nodes as imported; a node made later shares its left neighbour's. For labels */
   size_t input_count, output_count;
   pleat_value **inputs;  /* NULL: an absent optional input */
   pleat_value **outputs; /* NULL: an absent optional output */
@@ -135,6 +136,7 @@ struct pleat_graph {
   bool inlined;                             /* calls of local functions were replaced by their bodies */
   const char *metadata_key, *metadata_text; /* to be appended on export; NULL: nothing */
   struct pleat_symbol_entry *symbols;       /* uthash: interned dimension names */
+  struct pleat_hint_entry *hints;           /* uthash: where the search for a free name goes on */
 };
 
 /* ---- reading ---- */
@@ -148,7 +150,7 @@ struct pleat_graph {
 pleat_value *pleat_graph_find(const pleat_graph *graph, const char *name); /* this graph, then the ones around it */
 int64_t pleat_graph_opset(const pleat_graph *graph, const char *domain);   /* 0 when not imported */
 const char *pleat_graph_intern(pleat_graph *graph, const char *symbol);    /* NULL when out of memory */
-/* "conv1", or "Conv#12" (op type and position in its graph) for a node without a name. Returns `buffer`. */
+/* "conv1", or "Conv#12" (op type and place in its graph as imported) for a node without a name. Returns `buffer`. */
 const char *pleat_node_label(const pleat_node *node, char *buffer, size_t size);
 bool pleat_node_is(const pleat_node *node, const char *op_type); /* op of the default domain */
 
@@ -162,6 +164,9 @@ int pleat_node_since(const pleat_node *node);
 pleat_status pleat_value_constant(pleat_value *value, const pleat_tensor **out_tensor, pleat_error *error);
 /* Whether pleat_value_constant() would give data, without reading it. */
 bool pleat_value_is_constant(const pleat_value *value);
+/* Gives back the memory of an initializer's data that nothing needs any more; it would be read again from the model. No
+ * pointer to the data may be in use. */
+void pleat_value_forget(pleat_value *value);
 /* Default value of an overridable initializer as well; NULL when the value has no stored data. */
 pleat_status pleat_value_initial(pleat_value *value, const pleat_tensor **out_tensor, pleat_error *error);
 

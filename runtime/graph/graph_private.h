@@ -31,6 +31,12 @@ struct pleat_symbol_entry {
   UT_hash_handle hh;
 };
 
+struct pleat_hint_entry {
+  const char *hint;
+  size_t next; /* hint_<next> may be free; the numbers below it were taken when asked for */
+  UT_hash_handle hh;
+};
+
 /* protobuf-c gives NULL for an absent string. */
 static inline const char *pleat_text(const char *text) {
   return text != NULL ? text : "";

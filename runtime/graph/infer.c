@@ -87,41 +87,44 @@ static pleat_status merge_type(driver *ctx, pleat_value *value, const pleat_type
   return PLEAT_OK;
 }
 
-/* Computes a node whose inputs are all known and whose outputs are small. Failure is no error here: the run will tell.
- */
-static void follow_values(driver *ctx, const pleat_node *node, const pleat_type *inputs, const pleat_type *outputs) {
+/* Computes a node whose inputs are all known and whose outputs are small. That it cannot be computed is no error here:
+ * the run will tell. */
+static pleat_status follow_values(driver *ctx, const pleat_node *node, const pleat_type *inputs, const pleat_type *outputs) {
   bool shape_only = node->def != NULL && (node->def->flags & PLEAT_OP_SHAPE_ONLY) != 0;
-  if (!pleat_node_is_pure(node)) return;
+  if (!pleat_node_is_pure(node)) return PLEAT_OK;
   for (size_t i = 0; i < node->output_count; i++) {
     int64_t dims[PLEAT_MAX_RANK];
     size_t count;
     if (!outputs[i].present) continue;
-    if (outputs[i].kind != PLEAT_KIND_TENSOR || !pleat_shape_dims(&outputs[i].shape, dims)) return;
-    if (!pleat_shape_count(outputs[i].dtype, outputs[i].shape.rank, dims, &count)) return;
-    if (count > PLEAT_LIMIT_FOLLOWED_ELEMENTS) return;
+    if (outputs[i].kind != PLEAT_KIND_TENSOR || !pleat_shape_dims(&outputs[i].shape, dims)) return PLEAT_OK;
+    if (!pleat_shape_count(outputs[i].dtype, outputs[i].shape.rank, dims, &count)) return PLEAT_OK;
+    if (count > PLEAT_LIMIT_FOLLOWED_ELEMENTS) return PLEAT_OK;
   }
   const pleat_tensor **data = pleat_arena_array(ctx->arena, node->input_count, sizeof *data);
   pleat_tensor **results = pleat_arena_array(ctx->arena, node->output_count, sizeof *results);
   pleat_tensor *descriptor = pleat_arena_alloc(ctx->arena, sizeof *descriptor);
-  if (data == NULL || results == NULL || descriptor == NULL) return;
+  if (data == NULL || results == NULL || descriptor == NULL) return PLEAT_OOM(ctx->error);
   for (size_t i = 0; i < node->input_count; i++) {
     if (!inputs[i].present) continue;
     data[i] = inputs[i].data;
     if (data[i] != NULL) continue;
     int64_t dims[PLEAT_MAX_RANK];
-    if (!shape_only || !pleat_shape_dims(&inputs[i].shape, dims)) return;
-    if (!pleat_tensor_describe(descriptor, inputs[i].dtype, inputs[i].shape.rank, dims)) return;
+    if (!shape_only || !pleat_shape_dims(&inputs[i].shape, dims)) return PLEAT_OK;
+    if (!pleat_tensor_describe(descriptor, inputs[i].dtype, inputs[i].shape.rank, dims)) return PLEAT_OK;
     data[i] = descriptor;
   }
-  if (pleat_node_evaluate(node, data, 1, results, NULL) != PLEAT_OK) return;
+  pleat_status status = pleat_node_evaluate(node, data, 1, results, NULL);
+  if (status != PLEAT_OK) return status == PLEAT_OUT_OF_MEMORY ? PLEAT_OOM(ctx->error) : PLEAT_OK;
   for (size_t i = 0; i < node->output_count; i++) {
     if (results[i] == NULL) continue;
-    ctx->known[node->outputs[i]->id] = results[i];
-    if (!PLEAT_PUSH(ctx->arena, ctx->owned, ctx->owned_count, ctx->owned_capacity, results[i])) {
-      ctx->known[node->outputs[i]->id] = NULL;
+    if (PLEAT_PUSH(ctx->arena, ctx->owned, ctx->owned_count, ctx->owned_capacity, results[i])) {
+      ctx->known[node->outputs[i]->id] = results[i];
+    } else {
       pleat_tensor_release(results[i]);
+      status = PLEAT_OOM(ctx->error);
     }
   }
+  return status;
 }
 
 static pleat_status infer_subgraphs(driver *ctx, pleat_node *node) {
@@ -153,8 +156,7 @@ static pleat_status infer_node(driver *ctx, pleat_node *node) {
       return status;
     }
   }
-  follow_values(ctx, node, inputs, outputs);
-  return PLEAT_OK;
+  return follow_values(ctx, node, inputs, outputs);
 }
 
 static pleat_status infer_graph(driver *ctx, pleat_graph *graph) {

@@ -6,14 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plan/plan.h"
+#include "plan/plan_private.h"
 
-typedef struct builder {
-  const pleat_plan_request *request;
-  pleat_plan *plan;
-  pleat_arena *scratch;
-  pleat_error *error;
-} builder;
+typedef pleat_builder builder;
 
 static pleat_slot *slot_at(const builder *b, uint32_t index) {
   return &b->plan->slots[index];
@@ -28,6 +23,7 @@ static pleat_status add_slot(builder *b, const pleat_value *value, pleat_slot sl
   uint32_t index = (uint32_t)plan->slot_count;
   slot.value = value;
   slot.root = index;
+  slot.next_layout = PLEAT_NO_SLOT;
   if (!PLEAT_PUSH(plan->arena, plan->slots, plan->slot_count, plan->slot_capacity, slot)) return PLEAT_OOM(b->error);
   plan->slot_of[value->id] = index;
   *out_index = index;
@@ -142,7 +138,7 @@ static bool has_results(const pleat_node *node, pleat_tensor *const *results) {
 
 /* Waking threads costs as much as some hundred thousand operations: small steps run on the calling thread alone. */
 static int threads_for(const builder *b, const pleat_node *node, const pleat_tensor *tensors) {
-  const double least = 400e3;
+  const double least = PLEAT_THREADS_MIN_WORK;
   const size_t count = node->input_count + node->output_count;
   double work = 0;
   if (b->request->threads == 1) return 1;
@@ -162,15 +158,24 @@ static int threads_for(const builder *b, const pleat_node *node, const pleat_ten
   return types == NULL || node->def->macs(&ctx) >= least ? b->request->threads : 1;
 }
 
-/* Final shapes and the data known ahead, as prepare wants to see them. */
-static pleat_status prepare_step(builder *b, pleat_step *step) {
+/* A view of the same shape keeps its input's layout, whatever that is. */
+static void keep_layout(pleat_step *step, const pleat_kernel *kernel) {
+  pleat_call *call = &step->call;
+  if ((kernel->flags & PLEAT_KERNEL_VIEW) == 0 || call->input_count == 0 || call->output_count != 1) return;
+  if (call->inputs[0] == NULL || call->outputs[0] == NULL || !pleat_same_shape(call->inputs[0], call->outputs[0]))
+    return;
+  call->wanted[0] = call->outputs[0]->layout = call->inputs[0]->layout;
+}
+
+/* Final shapes, layouts and the data known ahead, as prepare wants to see them. */
+static pleat_status describe_call(builder *b, pleat_step *step) {
   const pleat_node *node = step->node;
   pleat_arena *arena = b->plan->arena;
   pleat_tensor *tensors = pleat_arena_array(arena, node->input_count + node->output_count, sizeof *tensors);
   const pleat_tensor **inputs = pleat_arena_array(arena, node->input_count, sizeof *inputs);
   pleat_tensor **outputs = pleat_arena_array(arena, node->output_count, sizeof *outputs);
-  char declined[512];
-  if (tensors == NULL || inputs == NULL || outputs == NULL) return PLEAT_OOM(b->error);
+  const pleat_layout **wanted = pleat_arena_array(arena, node->input_count, sizeof *wanted);
+  if (tensors == NULL || inputs == NULL || outputs == NULL || wanted == NULL) return PLEAT_OOM(b->error);
   for (size_t i = 0; i < node->input_count; i++) {
     if (step->inputs[i] == PLEAT_NO_SLOT) continue;
     const pleat_slot *slot = slot_at(b, step->inputs[i]);
@@ -190,16 +195,68 @@ static pleat_status prepare_step(builder *b, pleat_step *step) {
                             .output_count = node->output_count,
                             .inputs = inputs,
                             .outputs = outputs,
+                            .wanted = wanted,
                             .reference_only = b->request->oracle,
+                            .exact = b->request->exact,
                             .threads = threads_for(b, node, tensors),
                             .arena = arena,
                             .error = b->error};
-  const pleat_kernel *kernel = pleat_kernel_select(&step->call, declined, sizeof declined);
-  if (kernel == NULL) return PLEAT_UNSUPPORTED;
-  step->declined = pleat_arena_strdup(arena, declined);
-  if (step->declined == NULL) return PLEAT_OOM(b->error);
-  PLEAT_TRY(pleat_kernel_prepare(kernel, &step->call));
-  step->kernel = kernel; /* only now: destroy releases the state of steps that have a kernel */
+  return PLEAT_OK;
+}
+
+/* Takes a kernel, has the inputs in the layouts that it wants, and appends the step. */
+static pleat_status prepare_step(builder *b, pleat_step step) {
+  pleat_plan *plan = b->plan;
+  char declined[512];
+  PLEAT_TRY(describe_call(b, &step));
+  PLEAT_TRY(pleat_kernel_take(&step.call, declined, sizeof declined, &step.kernel));
+  keep_layout(&step, step.kernel);
+  pleat_status status = PLEAT_OK;
+  step.declined = pleat_arena_strdup(plan->arena, declined);
+  if (step.declined == NULL) PLEAT_CHECK(PLEAT_OOM(b->error));
+  for (size_t i = 0; i < step.node->output_count; i++) {
+    if (step.outputs[i] != PLEAT_NO_SLOT) slot_at(b, step.outputs[i])->tensor.layout = step.call.outputs[i]->layout;
+  }
+  for (size_t i = 0; i < step.node->input_count; i++) {
+    if (step.inputs[i] == PLEAT_NO_SLOT) continue;
+    PLEAT_CHECK(pleat_plan_convert(b, step.inputs[i], step.call.wanted[i], &step.inputs[i]));
+  }
+  /* Only now: destroy releases the state of the plan's steps. */
+  if (PLEAT_PUSH(plan->arena, plan->steps, plan->step_count, plan->step_capacity, step)) return PLEAT_OK;
+  status = PLEAT_OOM(b->error);
+fail:
+  pleat_kernel_release(step.kernel, &step.call);
+  return status;
+}
+
+/* A step that is planned while running: all it reads is dense. */
+static pleat_status add_dynamic_step(builder *b, pleat_step step) {
+  pleat_plan *plan = b->plan;
+  for (size_t i = 0; i < step.node->input_count; i++) {
+    if (step.inputs[i] == PLEAT_NO_SLOT) continue;
+    PLEAT_TRY(pleat_plan_convert(b, step.inputs[i], NULL, &step.inputs[i]));
+  }
+  if (PLEAT_PUSH(plan->arena, plan->steps, plan->step_count, plan->step_capacity, step)) return PLEAT_OK;
+  return PLEAT_OOM(b->error);
+}
+
+/* Prepares all steps, in order; those that convert layouts come in between and at the end, for the outputs. */
+static pleat_status prepare_steps(builder *b) {
+  pleat_plan *plan = b->plan;
+  const pleat_step *steps = plan->steps;
+  const size_t count = plan->step_count;
+  plan->steps = NULL;
+  plan->step_count = plan->step_capacity = 0;
+  for (size_t s = 0; s < count; s++) {
+    char label[256];
+    pleat_status status = steps[s].is_dynamic ? add_dynamic_step(b, steps[s]) : prepare_step(b, steps[s]);
+    if (status == PLEAT_OK) continue;
+    pleat_error_at_node(b->error, pleat_node_label(steps[s].node, label, sizeof label));
+    return status;
+  }
+  for (size_t i = 0; i < plan->output_count; i++) {
+    PLEAT_TRY(pleat_plan_convert(b, plan->outputs[i].slot, NULL, &plan->outputs[i].slot));
+  }
   return PLEAT_OK;
 }
 
@@ -319,15 +376,7 @@ static pleat_status build(builder *b) {
   }
   pleat_arena_reset(b->scratch);
   drop_unused(b);
-  for (size_t s = 0; s < plan->step_count; s++) {
-    char label[256];
-    pleat_step *step = &plan->steps[s];
-    pleat_status status = step->is_dynamic ? PLEAT_OK : prepare_step(b, step);
-    if (status != PLEAT_OK) {
-      pleat_error_at_node(b->error, pleat_node_label(step->node, label, sizeof label));
-      return status;
-    }
-  }
+  PLEAT_TRY(prepare_steps(b));
   return pleat_plan_place(plan, b->error);
 }
 
@@ -346,6 +395,7 @@ pleat_status pleat_plan_build(const pleat_plan_request *request, pleat_plan **ou
   b.plan->arena = arena;
   b.plan->graph = request->graph;
   b.plan->reference_only = request->oracle;
+  b.plan->exact = request->exact;
   status = build(&b);
   pleat_arena_destroy(b.scratch);
   if (status != PLEAT_OK) {

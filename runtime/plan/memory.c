@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "core/checked.h"
-#include "plan/plan.h"
+#include "plan/plan_private.h"
 
 enum { ALIGNMENT = 64 };
 
@@ -77,6 +77,7 @@ static bool try_view(pleat_plan *plan, const pleat_step *step) {
   if (!is_plain(slot) || !is_plain(&plan->slots[in])) return false;
   if (slot->tensor.dtype != plan->slots[in].tensor.dtype || slot->tensor.count != plan->slots[in].tensor.count)
     return false;
+  if (!pleat_layout_equal(slot->tensor.layout, plan->slots[in].tensor.layout)) return false;
   bool into_output = slot->storage == PLEAT_STORAGE_OUTPUT;
   if (root->storage == PLEAT_STORAGE_DYNAMIC || slot->storage == PLEAT_STORAGE_DYNAMIC) return false;
   if (into_output && root->storage != PLEAT_STORAGE_ARENA) return false; /* inputs and constants have to be copied */
@@ -92,7 +93,7 @@ static bool can_overwrite(pleat_plan *plan, const pleat_step *step, uint32_t s, 
   const pleat_slot *root = root_of(plan, in);
   const pleat_tensor *a = &plan->slots[in].tensor, *b = &plan->slots[out].tensor;
   if (root->storage != PLEAT_STORAGE_ARENA || root->last != s) return false;
-  if (a->dtype != b->dtype || !pleat_same_shape(a, b)) return false;
+  if (a->dtype != b->dtype || !pleat_same_shape(a, b) || !pleat_layout_equal(a->layout, b->layout)) return false;
   for (size_t k = 0; k < step->node->input_count; k++) {
     if (step->inputs[k] == PLEAT_NO_SLOT || step->inputs[k] == in) continue;
     if (root_of(plan, step->inputs[k]) == root) return false;
@@ -153,7 +154,7 @@ static bool add_unshared(pleat_plan *plan) {
   for (size_t i = 0; i < plan->slot_count; i++) {
     const pleat_slot *slot = &plan->slots[i];
     if (slot->storage != PLEAT_STORAGE_ARENA || !is_plain(slot)) continue;
-    if (!pleat_align_up(pleat_bytes(&slot->tensor), ALIGNMENT, &size)) return false;
+    if (!pleat_align_up(pleat_layout_bytes(&slot->tensor), ALIGNMENT, &size)) return false;
     if (!pleat_add_size(plan->unshared_bytes, size, &plan->unshared_bytes)) return false;
   }
   for (size_t s = 0; s < plan->step_count; s++) {
@@ -169,7 +170,7 @@ static size_t collect_blocks(pleat_plan *plan, block *blocks, bool *out_overflow
   for (uint32_t i = 0; i < plan->slot_count; i++) {
     const pleat_slot *slot = &plan->slots[i];
     if (slot->storage != PLEAT_STORAGE_ARENA || slot->root != i || !is_plain(slot)) continue;
-    if (!pleat_align_up(pleat_bytes(&slot->tensor), ALIGNMENT, &size)) *out_overflow = true;
+    if (!pleat_align_up(pleat_layout_bytes(&slot->tensor), ALIGNMENT, &size)) *out_overflow = true;
     blocks[count++] = (block){.size = size, .first = slot->first, .last = slot->last, .slot = i};
   }
   for (uint32_t s = 0; s < plan->step_count; s++) {

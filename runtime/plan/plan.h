@@ -29,15 +29,17 @@ typedef struct pleat_slot {
   size_t offset;        /* ARENA roots */
   uint32_t io_index;    /* INPUT and OUTPUT roots: which */
   uint32_t first, last; /* lifetime in steps (roots: of the group); UINT32_MAX: to the end */
+  uint32_t next_layout; /* the same value in another layout: PLEAT_NO_SLOT at the chain's end */
 } pleat_slot;
 
 typedef struct pleat_step {
   const pleat_node *node;
-  const pleat_kernel *kernel;       /* NULL: dynamic, chosen while running */
-  const uint32_t *inputs, *outputs; /* slots; PLEAT_NO_SLOT: absent */
-  pleat_call call;                  /* state, workspace_size, widened: what prepare left */
+  const pleat_kernel *kernel; /* NULL: dynamic, chosen while running */
+  uint32_t *inputs, *outputs; /* slots; PLEAT_NO_SLOT: absent */
+  pleat_call call;            /* state, workspace_size, widened: what prepare left */
   size_t workspace_offset;
   bool is_view, is_dynamic;
+  bool is_reorder; /* only converts a value's layout; the node is not the graph's */
   const char *declined;
 } pleat_step;
 
@@ -60,8 +62,8 @@ typedef struct pleat_plan {
   pleat_step *steps;
   size_t step_count, step_capacity;
   size_t arena_bytes, unshared_bytes, workspace_bytes, constant_bytes;
-  bool reference_only;  /* of the request, for the steps that are chosen while running */
-  pleat_tensor **owned; /* constants computed here */
+  bool reference_only, exact; /* of the request, for the steps that are chosen while running */
+  pleat_tensor **owned;       /* constants computed here */
   size_t owned_count, owned_capacity;
 } pleat_plan;
 
@@ -73,14 +75,12 @@ typedef struct pleat_plan_request {
   const pleat_tensor *input_shapes; /* descriptors; kind OTHER: use the default */
   int threads;
   bool keep_all; /* every node stays a step, also when its result is known ahead */
+  bool exact;    /* no algorithm that trades accuracy for speed */
   bool oracle;   /* a promoted graph: input_shapes have the model's types, and only reference kernels are taken */
 } pleat_plan_request;
 
 /* Builds a plan. Touches the graph's constants: one thread at a time for one graph. */
 pleat_status pleat_plan_build(const pleat_plan_request *request, pleat_plan **out_plan, pleat_error *error);
 void pleat_plan_destroy(pleat_plan *plan); /* NULL is accepted */
-
-/* memory.c: shares memory between slots (views, in place), and gives every group its place. */
-pleat_status pleat_plan_place(pleat_plan *plan, pleat_error *error);
 
 #endif

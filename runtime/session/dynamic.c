@@ -47,32 +47,32 @@ static pleat_status shape_outputs(pleat_workspace *ws, const pleat_step *step, c
   return PLEAT_OK;
 }
 
+/* Runs a prepared call: with a workspace, and the run's arena for strings and items. */
+static pleat_status run_prepared(const pleat_kernel *kernel, const pleat_call *prepared, pleat_arena *run_arena) {
+  pleat_call call = *prepared;
+  call.workspace = aligned_alloc(64, ((call.workspace_size + 63) & ~(size_t)63) + 64);
+  if (call.workspace == NULL) return PLEAT_OOM(call.error);
+  pleat_status status = pleat_kernel_open(kernel, &call);
+  if (status == PLEAT_OK) {
+    call.arena = run_arena;
+    status = pleat_kernel_run(kernel, &call);
+    pleat_kernel_close(kernel, &call);
+  }
+  free(call.workspace);
+  return status;
+}
+
 static pleat_status prepare_and_run(const pleat_call *template, pleat_error *error) {
-  pleat_status status = PLEAT_OK;
-  void *workspace = NULL;
+  const pleat_kernel *kernel = NULL;
   pleat_call call = *template;
   call.error = error;
   call.arena = pleat_arena_create();
   if (call.arena == NULL) return PLEAT_OOM(error);
-  const pleat_kernel *kernel = pleat_kernel_select(&call, NULL, 0);
-  if (kernel == NULL) {
-    status = PLEAT_UNSUPPORTED;
-    goto fail;
+  pleat_status status = pleat_kernel_take(&call, NULL, 0, &kernel);
+  if (status == PLEAT_OK) {
+    status = run_prepared(kernel, &call, template->arena);
+    pleat_kernel_release(kernel, &call);
   }
-  PLEAT_CHECK(pleat_kernel_prepare(kernel, &call));
-  workspace = aligned_alloc(64, ((call.workspace_size + 63) & ~(size_t)63) + 64);
-  if (workspace == NULL) {
-    status = PLEAT_OOM(error);
-  } else {
-    pleat_arena *prepared = call.arena;
-    call.workspace = workspace;
-    call.arena = template->arena;
-    status = pleat_kernel_run(kernel, &call);
-    call.arena = prepared;
-  }
-  pleat_kernel_release(kernel, &call);
-fail:
-  free(workspace);
   pleat_arena_destroy(call.arena);
   return status;
 }
@@ -92,5 +92,6 @@ pleat_status pleat_workspace_run_dynamic(pleat_workspace *ws, size_t index, int 
   if (status != PLEAT_OK) return status;
   ws->calls[index].threads = threads;
   ws->calls[index].reference_only = ws->plan->reference_only;
+  ws->calls[index].exact = ws->plan->exact;
   return prepare_and_run(&ws->calls[index], error);
 }

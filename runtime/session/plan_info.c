@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ops/layout.h"
 #include "session/session_private.h"
 
 /* The public description with the memory it points to. */
@@ -70,7 +71,7 @@ static pleat_status check_names(const pleat_session *session, const pleat_input_
 static bool fill_step(pleat_arena *arena, const pleat_cached_plan *cached, size_t index, pleat_step_info *info) {
   const pleat_plan *plan = cached->plan;
   const pleat_step *step = &plan->steps[index];
-  char label[256], text[320];
+  char label[256], text[320], how[64];
   info->node = pleat_arena_strdup(arena, pleat_node_label(step->node, label, sizeof label));
   info->op_type = pleat_arena_strdup(arena, step->node->op_type);
   info->kernel = step->kernel != NULL ? step->kernel->name : "chosen while running";
@@ -81,9 +82,11 @@ static bool fill_step(pleat_arena *arena, const pleat_cached_plan *cached, size_
   if (step->node->output_count > 0 && step->outputs[0] != PLEAT_NO_SLOT) {
     const pleat_slot *slot = &plan->slots[step->outputs[0]];
     bool known = slot->tensor.kind != PLEAT_KIND_TENSOR || slot->tensor.rank >= 0;
-    info->output = pleat_arena_printf(arena, "%s %s", slot->value->name,
-                                      known ? pleat_tensor_text(&slot->tensor, text, sizeof text) : "?");
-    info->output_bytes = known && slot->tensor.kind == PLEAT_KIND_TENSOR ? pleat_bytes(&slot->tensor) : 0;
+    const pleat_layout *layout = slot->tensor.layout;
+    info->output = pleat_arena_printf(
+        arena, "%s %s%s%s", slot->value->name, known ? pleat_tensor_text(&slot->tensor, text, sizeof text) : "?",
+        layout != NULL ? ", " : "", layout != NULL ? layout->family->text(layout, how, sizeof how) : "");
+    info->output_bytes = known && slot->tensor.kind == PLEAT_KIND_TENSOR ? pleat_layout_bytes(&slot->tensor) : 0;
   }
   if (cached->times != NULL) {
     info->runs = cached->times[index].runs;
@@ -114,6 +117,7 @@ static pleat_status describe_plan(pleat_session *session, const pleat_cached_pla
                                       .activation_bytes_unshared = plan->unshared_bytes,
                                       .workspace_bytes = plan->workspace_bytes,
                                       .constant_bytes = plan->constant_bytes};
+  for (size_t s = 0; s < plan->step_count; s++) described->info.reorder_count += plan->steps[s].is_reorder;
   *out_info = &described->info;
   return PLEAT_OK;
 }

@@ -50,6 +50,7 @@ static pleat_status build_cached(pleat_session *session, const pleat_tensor *sha
                                 .input_shapes = shapes,
                                 .threads = session->threads,
                                 .keep_all = session->keep_all,
+                                .exact = session->exact,
                                 .oracle = session->float64};
   pleat_cached_plan *cached = calloc(1, sizeof *cached);
   if (cached == NULL) return PLEAT_OOM(error);

@@ -126,6 +126,7 @@ pleat_status pleat_session_create(const pleat_model *model, const pleat_session_
   session->threads = given.threads > 0 ? given.threads : available_cores();
   session->profile = given.profile;
   session->keep_all = given.no_fold || given.float64;
+  session->exact = given.exact;
   session->float64 = given.float64;
   pleat_status status = compile(session, &given, error);
   if (status != PLEAT_OK) {

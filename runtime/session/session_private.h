@@ -27,7 +27,7 @@ struct pleat_session {
   pleat_model *model; /* retained: the graph points into it */
   pleat_graph *graph;
   int threads;
-  bool profile, keep_all;
+  bool profile, keep_all, exact;
   bool float64; /* the oracle: the graph is promoted, the inputs' descriptions keep the model's types */
   size_t input_count, output_count;
   pleat_value **inputs, **outputs;

@@ -74,6 +74,22 @@ static pleat_status lay_out_calls(pleat_workspace *ws, pleat_error *error) {
   return PLEAT_OK;
 }
 
+static pleat_status open_calls(pleat_workspace *ws, pleat_error *error) {
+  for (size_t s = 0; s < ws->plan->step_count; s++) {
+    const pleat_step *step = &ws->plan->steps[s];
+    if (step->kernel == NULL || step->is_view) continue;
+    ws->calls[s].error = error;
+    PLEAT_TRY(pleat_kernel_open(step->kernel, &ws->calls[s]));
+  }
+  return PLEAT_OK;
+}
+
+static void close_calls(pleat_workspace *ws) {
+  for (size_t s = 0; ws->calls != NULL && s < ws->plan->step_count; s++) {
+    if (ws->calls[s].instance != NULL) pleat_kernel_close(ws->plan->steps[s].kernel, &ws->calls[s]);
+  }
+}
+
 pleat_status pleat_workspace_create(const pleat_plan *plan, pleat_workspace **out_workspace, pleat_error *error) {
   pleat_status status = PLEAT_OK;
   *out_workspace = NULL;
@@ -89,6 +105,7 @@ pleat_status pleat_workspace_create(const pleat_plan *plan, pleat_workspace **ou
   }
   PLEAT_CHECK(lay_out_slots(ws, error));
   PLEAT_CHECK(lay_out_calls(ws, error));
+  PLEAT_CHECK(open_calls(ws, error));
   *out_workspace = ws;
   return PLEAT_OK;
 fail:
@@ -98,6 +115,7 @@ fail:
 
 void pleat_workspace_destroy(pleat_workspace *ws) {
   if (ws == NULL) return;
+  close_calls(ws);
   for (size_t i = 0; ws->buffers != NULL && i < ws->plan->slot_count; i++) free(ws->buffers[i]);
   free(ws->memory);
   pleat_arena_destroy(ws->run_arena);

@@ -33,13 +33,16 @@ def write(path, message):
 
 def add():
     """y = relu(a + b), with a symbolic dimension."""
-    nodes = [helper.make_node("Add", ["a", "b"], ["sum"], name="add"), helper.make_node("Relu", ["sum"], ["y"], name="relu")]
+    nodes = [helper.make_node("Add", ["a", "b"], ["sum"], name="add"),
+             helper.make_node("Relu", ["sum"], ["y"], name="relu")]
     return model(nodes, [value("a", ["n", 3]), value("b", ["n", 3])], [value("y", ["n", 3])])
 
 
 def conv_bn():
     """A convolution whose BatchNormalization folds, and one behind a Relu that does not."""
-    norm = lambda x, y, name: helper.make_node("BatchNormalization", [x, "scale", "bias", "mean", "var"], [y], name=name)
+    def norm(x, y, name):
+        return helper.make_node("BatchNormalization", [x, "scale", "bias", "mean", "var"], [y], name=name)
+
     nodes = [helper.make_node("Conv", ["x", "w"], ["c"], name="conv"), norm("c", "n", "bn1"),
              helper.make_node("Relu", ["n"], ["r"], name="relu"), norm("r", "s", "bn2"),
              helper.make_node("Sigmoid", ["s"], ["y"], name="sigmoid")]
@@ -80,8 +83,8 @@ def norms():
         var = [1e-9, 1, 1] if name == "dead" else [1, 2, 4]
         constants += norm_constants(name, scales.get(name, [1, -2, 0.5]), [0, 1, -20], [0.5, 0, 0], var)
     last = f"v{len(names)}"
-    nodes.append(helper.make_node("BatchNormalization", [last] + [f"calm.{part}" for part in "sbmv"], ["y", "batch_mean", "batch_var"],
-                                  name="training", training_mode=1))
+    nodes.append(helper.make_node("BatchNormalization", [last] + [f"calm.{part}" for part in "sbmv"],
+                                  ["y", "batch_mean", "batch_var"], name="training", training_mode=1))
     graph = helper.make_graph(nodes, "norms", [value("v0", ["n", 3, 4, 4])],
                               [value("y", ["n", 3, 4, 4]), value("batch_mean", [3])], constants)
     return helper.make_model(graph, producer_name="make_models.py", ir_version=8,

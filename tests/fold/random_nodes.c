@@ -190,12 +190,12 @@ static void convolution(random_graph *g, random_value *x) {
 }
 
 /* auto_pad keeps the size (strides 1). */
-static void padded_convolution(random_graph *g, random_value *x) {
+static void same_convolution(random_graph *g, random_value *x, int64_t channels) {
   char shape[64], name[NAME_SIZE], more[64];
   int64_t dims[5] = {0}, out[6];
   if (x->rank < 3 || x->rank > 5) return;
   memcpy(out, x->dims, sizeof out);
-  out[1] = dims[0] = 1 + (int64_t)random_below(g, 5);
+  out[1] = dims[0] = channels;
   dims[1] = x->dims[1];
   for (int i = 2; i < x->rank; i++) dims[i] = 1 + (int64_t)random_below(g, 3);
   if (!fits(x->rank, out) || g->count >= LIMIT_VALUES) return;
@@ -203,6 +203,25 @@ static void padded_convolution(random_graph *g, random_value *x) {
   snprintf(more, sizeof more, ",%s", name);
   Onnx__NodeProto *n = unary(g, "Conv", x, more, x->rank, out);
   if (n != NULL) attr_text(&g->b, n, "auto_pad", COIN(g) ? "SAME_UPPER" : "SAME_LOWER");
+}
+
+static void padded_convolution(random_graph *g, random_value *x) {
+  same_convolution(g, x, 1 + (int64_t)random_below(g, 5));
+}
+
+/* Two convolutions of one value, added, and most often normalised. */
+static void residual(random_graph *g, random_value *x) {
+  const int64_t channels = 1 + (int64_t)random_below(g, 5);
+  const size_t before = g->count;
+  char more[64];
+  same_convolution(g, x, channels);
+  same_convolution(g, x, channels);
+  if (g->count != before + 2) return;
+  random_value *first = &g->values[before], *second = &g->values[before + 1];
+  snprintf(more, sizeof more, ",%s", second->name);
+  if (unary(g, COIN(g) ? "Add" : COIN(g) ? "Sub" : "Sum", first, more, first->rank, first->dims) == NULL) return;
+  second->is_read = true;
+  if (random_below(g, 3) != 0) random_batch_norm(g, &g->values[g->count - 1]);
 }
 
 static void pool(random_graph *g, random_value *x) {
@@ -544,6 +563,7 @@ bool random_node(random_graph *g) {
                                  mean,
                                  resize,
                                  instance_norm,
+                                 residual,
                                  branches};
   const size_t before = g->count;
   for (int attempt = 0; attempt < 4 && g->count == before; attempt++) {

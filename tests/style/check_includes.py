@@ -16,11 +16,11 @@ TABLE = [
     (PROTO, [CORE], ["protobuf-c/", "pthread.h"]),
     (CORE, [], ["sanitizer/asan_interface.h"]),
     (GRAPH, [CORE, PROTO, "ops/ops.h", "ops/ops.def"], ["uthash.h", "utarray.h", "utlist.h"]),
-    ("runtime/plan/", [CORE, GRAPH, "ops/ops.h"], []),
-    ("runtime/session/", [CORE, GRAPH, "runtime/plan/", "fold/fold.h"], ["pthread.h", "omp.h"]),
-    ("runtime/validate/", [CORE], []),
+    ("runtime/plan/", [CORE, GRAPH, "ops/ops.h", "ops/layout.h"], []),
+    ("runtime/session/", [CORE, GRAPH, "runtime/plan/", "fold/fold.h", "ops/layout.h"], ["pthread.h", "omp.h"]),
     ("runtime/validate/", [CORE], []),
     ("runtime/cli/", [], ["zip.h", "cjson/", "getopt.h"]),
+    ("ops/onednn/", [CORE, GRAPH + "graph.h", "ops/"], ["oneapi/dnnl/", "omp.h", "pthread.h"]),
     ("ops/", [CORE, GRAPH + "graph.h"], []),
     ("fold/", [CORE, GRAPH, "ops/"], []),
 ]
@@ -64,9 +64,19 @@ def problem(path, folder, ours, libraries, include, known):
     return f"{folder} may not include <{angled}>"
 
 
+def check_contract():
+    """CONTRIBUTING.md has this table, row for row: in its last column, what is `quoted` is what may be included."""
+    rows = re.findall(r"^\| `([^`]+)` \|[^|]*\|([^|]*)\|$", tree.read("CONTRIBUTING.md"), re.M)
+    contract = {folder: set(re.findall(r"`([^`]+)`", cell)) for folder, cell in rows}
+    for folder, ours, libraries in TABLE:
+        if contract.pop(folder, None) != {*ours, *libraries}:
+            yield f"CONTRIBUTING.md: the row of {folder} does not say {' '.join([*ours, *libraries]) or 'nothing'}"
+    yield from (f"CONTRIBUTING.md: {folder} is not in the table of check_includes.py" for folder in contract)
+
+
 def main():
     known = set(tree.files())
-    sources, problems = 0, []
+    sources, problems = 0, list(check_contract())
     for path in tree.sources():
         row = next((row for row in TABLE if path.startswith(row[0])), None)
         if row is None:

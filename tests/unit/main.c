@@ -5,6 +5,7 @@
 Suite *make_suite(void);
 
 int main(void) {
+  setenv("CK_DEFAULT_TIMEOUT", "120", 0); /* seconds a test; Check's own 4 are too few on a busy machine */
   SRunner *runner = srunner_create(make_suite());
   srunner_run_all(runner, CK_NORMAL);
   int failed = srunner_ntests_failed(runner);

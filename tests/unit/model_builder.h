@@ -11,23 +11,11 @@
 #include "graph_testing.h"
 #include "pleat/pleat.h"
 #include "suite.h"
+#include "tensors.h"
 
 enum { MODEL_OPSET = 13 };
 
 /* ---- values ---- */
-
-static inline int shape_dims(const char *text, int64_t *dims) {
-  int rank = 0;
-  while (*text != '\0') {
-    char *end = NULL;
-    dims[rank] = strtoll(text, &end, 10);
-    if (end == text) dims[rank] = -1; /* a symbol */
-    rank++;
-    text += strcspn(text, ",");
-    if (*text == ',') text++;
-  }
-  return rank;
-}
 
 /* The count of elements of a concrete shape. */
 static inline size_t shape_count(const char *text) {
@@ -136,39 +124,11 @@ static inline void constant_node(builder *b, const char *name, pleat_dtype dtype
   build_attr(b, node, "value", PLEAT_ATTR_TENSOR)->t = tensor_message(b, "", dtype, shape, values);
 }
 
-/* A tensor of the library's. */
-static inline pleat_tensor *make_tensor(pleat_dtype dtype, const char *shape, const double *values) {
-  int64_t dims[PLEAT_MAX_RANK];
-  pleat_tensor *tensor = NULL;
-  int rank = shape_dims(shape, dims);
-  ASSERT_OK(pleat_tensor_create(dtype, rank, dims, &tensor, error));
-  for (size_t i = 0; values != NULL && i < tensor->count; i++) pleat_store_f64(dtype, tensor->data, i, values[i]);
-  return tensor;
-}
-#define FLOATS(shape, ...) make_tensor(PLEAT_FLOAT, (shape), (const double[]){__VA_ARGS__})
-#define INT64S(shape, ...) make_tensor(PLEAT_INT64, (shape), (const double[]){__VA_ARGS__})
-
+/* Values in [-2, 2). */
 static inline pleat_tensor *noise_tensor(pleat_dtype dtype, const char *shape, uint32_t seed) {
   pleat_tensor *tensor = make_tensor(dtype, shape, NULL);
   for (size_t i = 0; i < tensor->count; i++) pleat_store_f64(dtype, tensor->data, i, noise(&seed, -2, 2));
   return tensor;
-}
-
-/* Type and shape as text, then every element. */
-static inline void assert_tensor(const pleat_tensor *tensor, const char *text, const double *values) {
-  char found[256];
-  ck_assert_str_eq(pleat_tensor_text(tensor, found, sizeof found), text);
-  for (size_t i = 0; i < tensor->count; i++) {
-    double value = pleat_load_f64(tensor->dtype, tensor->data, i);
-    if (value != values[i]) ck_abort_msg("element %zu is %g, expected %g", i, value, values[i]);
-  }
-}
-#define ASSERT_TENSOR(tensor, text, ...) assert_tensor((tensor), (text), (const double[]){__VA_ARGS__})
-
-static inline void assert_same(const pleat_tensor *actual, const pleat_tensor *expected, double tolerance) {
-  pleat_comparison result;
-  pleat_compare(actual, expected, (pleat_tolerance){.rtol = tolerance, .atol = tolerance}, &result);
-  ck_assert_msg(result.match, "%s", result.reason);
 }
 
 /* ---- running ---- */

@@ -352,6 +352,39 @@ START_TEST(long_dead_chain) {
 }
 END_TEST
 
+/* One hint for very many values, as when one convolution takes in a long chain: searching from 1 each time would run
+ * into the test's time limit. */
+START_TEST(many_values_of_one_name) {
+  fixture f = begin(build_chain(8));
+  enum { COUNT = 40000 };
+  char expected[32];
+  for (int i = 0; i < COUNT; i++) {
+    pleat_value *value = pleat_graph_add_value(f.graph, "t", PLEAT_FLOAT, NULL);
+    ck_assert_ptr_nonnull(value);
+    snprintf(expected, sizeof expected, "t_%d", i + 1);
+    ck_assert_str_eq(value->name, expected);
+  }
+  ck_assert_str_eq(pleat_graph_add_value(f.graph, "t_7", PLEAT_FLOAT, NULL)->name, "t_7_1");
+  end(&f);
+}
+END_TEST
+
+START_TEST(labels_tell_the_imported_place) {
+  builder b = build_chain(8);
+  b.graph->node[0]->name = b.graph->node[1]->name = build_text(&b, "");
+  fixture f = begin(b);
+  char label[32];
+  pleat_node *first = f.graph->first, *second = first->next;
+  ck_assert_str_eq(pleat_node_label(second, label, sizeof label), "Relu#1");
+  pleat_node *made = pleat_graph_add_node(f.graph, second, "Neg", "", "");
+  ck_assert_str_eq(pleat_node_label(made, label, sizeof label), "Neg#2");
+  pleat_node *between = pleat_graph_add_node(f.graph, first, "Abs", "", "");
+  ck_assert_str_eq(pleat_node_label(between, label, sizeof label), "Abs#0");
+  ck_assert_str_eq(pleat_node_label(second, label, sizeof label), "Relu#1"); /* not moved by what is before it */
+  end(&f);
+}
+END_TEST
+
 Suite *make_suite(void) {
   Suite *suite = suite_create("graph edit");
   TCase *tcase = tcase_create("edit");
@@ -371,6 +404,8 @@ Suite *make_suite(void) {
   tcase_add_test(tcase, adds_output);
   tcase_add_test(tcase, verifier_notices);
   tcase_add_test(tcase, long_dead_chain);
+  tcase_add_test(tcase, many_values_of_one_name);
+  tcase_add_test(tcase, labels_tell_the_imported_place);
   suite_add_tcase(suite, tcase);
   return suite;
 }

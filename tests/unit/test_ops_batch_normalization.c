@@ -2,7 +2,7 @@
  * the mode, spatial 0 and 1, statistics over [N, C], [N, C, D...] and [N], and mixed types. */
 #include "op_case.h"
 
-static uint64_t seed; /* of pick() and noise() */
+static uint64_t seed; /* of random_between() and make_noise() */
 
 typedef struct norm_case {
   int opset, rank;
@@ -16,7 +16,7 @@ static const pleat_dtype in_float[3] = {PLEAT_FLOAT, PLEAT_FLOAT, PLEAT_FLOAT};
 
 /* Variances must not be negative. */
 static pleat_tensor *positive(pleat_dtype dtype, int64_t count) {
-  pleat_tensor *tensor = noise(&seed, dtype, 1, &count);
+  pleat_tensor *tensor = make_noise(&seed, dtype, 1, &count);
   for (size_t i = 0; i < tensor->count; i++) pleat_store_f64(dtype, tensor->data, i, fabs(element(tensor, i)) + 0.25);
   return tensor;
 }
@@ -31,10 +31,10 @@ static void begin_norm(op_case *c, const norm_case *n) {
   int64_t channels = channels_of(n);
   case_begin(c, "BatchNormalization", n->opset);
   c->output_count = n->outputs;
-  case_input(c, noise(&seed, n->types[0], n->rank, n->dims));
-  case_input(c, noise(&seed, n->types[1], 1, &channels));
-  case_input(c, noise(&seed, n->types[1], 1, &channels));
-  case_input(c, noise(&seed, n->types[2], 1, &channels));
+  case_input(c, make_noise(&seed, n->types[0], n->rank, n->dims));
+  case_input(c, make_noise(&seed, n->types[1], 1, &channels));
+  case_input(c, make_noise(&seed, n->types[1], 1, &channels));
+  case_input(c, make_noise(&seed, n->types[2], 1, &channels));
   case_input(c, positive(n->types[2], channels));
   case_float(c, "epsilon", 0.125f);
   case_float(c, "momentum", 0.75f);

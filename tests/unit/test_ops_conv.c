@@ -3,7 +3,7 @@
 #include "op_case.h"
 #include "ops/conv_shape.h"
 
-static uint64_t seed; /* of pick() and noise() */
+static uint64_t seed; /* of random_between() and make_noise() */
 
 /* ---- geometry and oracles ---- */
 
@@ -58,21 +58,21 @@ static void convolve(const geometry *g, bool transposed, const int64_t *small, c
 }
 
 static geometry random_geometry(void) {
-  geometry g = {.spatial = (int)pick(&seed, 1, MOST),
-                .batch = pick(&seed, 1, 2),
-                .group = pick(&seed, 1, 3),
-                .bias = pick(&seed, 0, 1)};
-  g.channels = pick(&seed, 1, 4);
-  g.filters = pick(&seed, 1, 10);
+  geometry g = {.spatial = (int)random_between(&seed, 1, MOST),
+                .batch = random_between(&seed, 1, 2),
+                .group = random_between(&seed, 1, 3),
+                .bias = random_between(&seed, 0, 1)};
+  g.channels = random_between(&seed, 1, 4);
+  g.filters = random_between(&seed, 1, 10);
   for (int i = 0; i < g.spatial; i++) {
-    g.kernel[i] = pick(&seed, 1, 4);
-    g.stride[i] = pick(&seed, 1, 3);
-    g.dilation[i] = pick(&seed, 1, 3);
-    g.pads[i] = pick(&seed, 0, 3);
-    g.pads[g.spatial + i] = pick(&seed, 0, 3);
+    g.kernel[i] = random_between(&seed, 1, 4);
+    g.stride[i] = random_between(&seed, 1, 3);
+    g.dilation[i] = random_between(&seed, 1, 3);
+    g.pads[i] = random_between(&seed, 0, 3);
+    g.pads[g.spatial + i] = random_between(&seed, 0, 3);
     int64_t least = (g.kernel[i] - 1) * g.dilation[i] + 1 - g.pads[i] - g.pads[g.spatial + i];
-    g.in[i] = pick(&seed, least < 1 ? 1 : least, 11);
-    g.extra[i] = pick(&seed, 0, (g.stride[i] > g.dilation[i] ? g.stride[i] : g.dilation[i]) - 1);
+    g.in[i] = random_between(&seed, least < 1 ? 1 : least, 11);
+    g.extra[i] = random_between(&seed, 0, (g.stride[i] > g.dilation[i] ? g.stride[i] : g.dilation[i]) - 1);
   }
   return g;
 }
@@ -84,9 +84,9 @@ static void geometry_case(op_case *c, const geometry *g, bool transposed, pleat_
   if (transposed) w[0] = x[1], w[1] = g->filters;
   for (int i = 0; i < g->spatial; i++) x[2 + i] = g->in[i], w[2 + i] = g->kernel[i];
   case_begin(c, transposed ? "ConvTranspose" : "Conv", 11);
-  case_input(c, noise(&seed, dtype, g->spatial + 2, x));
-  case_input(c, noise(&seed, dtype, g->spatial + 2, w));
-  if (g->bias) case_input(c, noise(&seed, dtype, 1, &filters));
+  case_input(c, make_noise(&seed, dtype, g->spatial + 2, x));
+  case_input(c, make_noise(&seed, dtype, g->spatial + 2, w));
+  if (g->bias) case_input(c, make_noise(&seed, dtype, 1, &filters));
   case_int(c, "group", g->group);
   case_ints(c, "strides", (size_t)g->spatial, g->stride);
   case_ints(c, "dilations", (size_t)g->spatial, g->dilation);
@@ -395,12 +395,12 @@ START_TEST(window_clipping) {
   seed = 5;
   for (int round = 0; round < 2000; round++) {
     pleat_window window = {.spatial = 1};
-    window.kernel[0] = pick(&seed, 1, 5);
-    window.stride[0] = pick(&seed, 1, 4);
-    window.dilation[0] = pick(&seed, 1, 4);
-    window.pad_begin[0] = pick(&seed, 0, 9);
+    window.kernel[0] = random_between(&seed, 1, 5);
+    window.stride[0] = random_between(&seed, 1, 4);
+    window.dilation[0] = random_between(&seed, 1, 4);
+    window.pad_begin[0] = random_between(&seed, 0, 9);
     int wrong = 0;
-    int64_t size = pick(&seed, 0, 12), out_size = pick(&seed, 1, 8), first, end;
+    int64_t size = random_between(&seed, 0, 12), out_size = random_between(&seed, 1, 8), first, end;
     for (int64_t o = 0; o < out_size; o++) {
       pleat_window_taps(&window, 0, o, size, &first, &end);
       for (int64_t tap = 0; tap < window.kernel[0]; tap++) {

@@ -411,25 +411,25 @@ START_TEST(reverse_sequence_forms) {
   case_int(&c, "time_axis", 1);
   case_int(&c, "batch_axis", 0);
   case_input(&c, FLOATS("2,3", 1, 2, 3, 4, 5, 6));
-  case_input(&c, LIST(0, 3));
+  case_input(&c, INTS(0, 3));
   RUN_OK(&c);
   CHECK_TENSOR(c.outputs[0], "float[2,3]", float, 1, 2, 3, 6, 5, 4);
   case_end(&c);
 
   case_begin(&c, "ReverseSequence", 10);
   case_input(&c, FLOATS("2,1", 1, 2));
-  case_input(&c, LIST(3));
+  case_input(&c, INTS(3));
   RUN_FAILS(&c, PLEAT_INVALID_ARGUMENT, "expected 0 to 2");
 
   case_begin(&c, "ReverseSequence", 10);
   case_input(&c, FLOATS("2,1", 1, 2));
-  case_input(&c, LIST(1, 1));
+  case_input(&c, INTS(1, 1));
   RUN_FAILS(&c, PLEAT_SHAPE_MISMATCH, "expected 1 values");
 
   case_begin(&c, "ReverseSequence", 10);
   case_int(&c, "time_axis", 1);
   case_input(&c, FLOATS("1,1", 1));
-  case_input(&c, LIST(1));
+  case_input(&c, INTS(1));
   RUN_FAILS(&c, PLEAT_MALFORMED_MODEL, "batch_axis 1");
 }
 END_TEST

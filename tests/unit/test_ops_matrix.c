@@ -3,11 +3,11 @@
 
 #include "op_case.h"
 
-static uint64_t seed; /* of pick() and noise() */
+static uint64_t seed; /* of random_between() and make_noise() */
 
 static int64_t interesting_size(void) {
   static const int64_t sizes[] = {1, 2, 3, 4, 5, 8, 9, 31, 32, 33, 64, 127, 128, 129, 131};
-  return sizes[pick(&seed, 0, sizeof sizes / sizeof sizes[0] - 1)];
+  return sizes[random_between(&seed, 0, sizeof sizes / sizeof sizes[0] - 1)];
 }
 
 static double tolerance_of(pleat_dtype dtype) {
@@ -15,7 +15,7 @@ static double tolerance_of(pleat_dtype dtype) {
 }
 
 static pleat_tensor *matrix(pleat_dtype dtype, int64_t rows, int64_t cols) {
-  return noise(&seed, dtype, 2, (int64_t[]){rows, cols});
+  return make_noise(&seed, dtype, 2, (int64_t[]){rows, cols});
 }
 
 /* ---- Gemm ---- */
@@ -32,7 +32,7 @@ static void gemm_case(op_case *c, const gemm_shape *s, pleat_dtype dtype) {
   case_begin(c, "Gemm", 13);
   case_input(c, s->trans_a ? matrix(dtype, s->k, s->m) : matrix(dtype, s->m, s->k));
   case_input(c, s->trans_b ? matrix(dtype, s->n, s->k) : matrix(dtype, s->k, s->n));
-  if (s->c_rank >= 0) case_input(c, noise(&seed, dtype, s->c_rank, s->c_dims));
+  if (s->c_rank >= 0) case_input(c, make_noise(&seed, dtype, s->c_rank, s->c_dims));
   case_int(c, "transA", s->trans_a);
   case_int(c, "transB", s->trans_b);
   case_float(c, "alpha", s->alpha);
@@ -65,15 +65,15 @@ static void check_gemm(const gemm_shape *s, pleat_dtype dtype) {
 
 static gemm_shape random_gemm(void) {
   gemm_shape s = {.m = interesting_size(), .n = interesting_size(), .k = interesting_size(), .alpha = 1, .beta = 1};
-  s.trans_a = pick(&seed, 0, 1) != 0;
-  s.trans_b = pick(&seed, 0, 1) != 0;
-  if (pick(&seed, 0, 1) != 0) {
+  s.trans_a = random_between(&seed, 0, 1) != 0;
+  s.trans_b = random_between(&seed, 0, 1) != 0;
+  if (random_between(&seed, 0, 1) != 0) {
     s.alpha = 0.5f;
-    s.beta = (float)pick(&seed, 0, 2);
+    s.beta = (float)random_between(&seed, 0, 2);
   }
-  s.c_rank = (int)pick(&seed, -1, 2);
-  s.c_dims[0] = pick(&seed, 0, 1) != 0 ? s.m : 1;
-  s.c_dims[1] = pick(&seed, 0, 1) != 0 ? s.n : 1;
+  s.c_rank = (int)random_between(&seed, -1, 2);
+  s.c_dims[0] = random_between(&seed, 0, 1) != 0 ? s.m : 1;
+  s.c_dims[1] = random_between(&seed, 0, 1) != 0 ? s.n : 1;
   if (s.c_rank == 1) s.c_dims[0] = s.c_dims[1];
   return s;
 }
@@ -93,8 +93,8 @@ START_TEST(gemm_integers) {
   seed = 2;
   for (int i = 0; i < 40; i++) {
     gemm_shape s = random_gemm();
-    s.alpha = (float)pick(&seed, 1, 2);
-    s.beta = (float)pick(&seed, 0, 2);
+    s.alpha = (float)random_between(&seed, 1, 2);
+    s.beta = (float)random_between(&seed, 0, 2);
     check_gemm(&s, types[i % 2]);
   }
 }
@@ -179,10 +179,10 @@ enum { MATMULS = sizeof matmul_shapes / sizeof matmul_shapes[0] };
 static void matmul_case(op_case *c, int index, pleat_dtype dtype) {
   int64_t dims[PLEAT_MAX_RANK];
   case_begin(c, "MatMul", 13);
-  int rank = case_dims(matmul_shapes[index].a, dims);
-  case_input(c, noise(&seed, dtype, rank, dims));
-  rank = case_dims(matmul_shapes[index].b, dims);
-  case_input(c, noise(&seed, dtype, rank, dims));
+  int rank = shape_dims(matmul_shapes[index].a, dims);
+  case_input(c, make_noise(&seed, dtype, rank, dims));
+  rank = shape_dims(matmul_shapes[index].b, dims);
+  case_input(c, make_noise(&seed, dtype, rank, dims));
 }
 
 /* Where batch `index` of the result lies in an operand: its matrices' broadcast number. */

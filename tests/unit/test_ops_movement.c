@@ -99,7 +99,7 @@ START_TEST(split_versions) {
   op_case c;
   case_begin(&c, "Split", 1); /* sizes as an input */
   case_input(&c, FLOATS("4", 1, 2, 3, 4));
-  case_input(&c, LIST(1, 3));
+  case_input(&c, INTS(1, 3));
   c.output_count = 2;
   RUN_OK(&c);
   CHECK_TENSOR(c.outputs[0], "float[1]", float, 1);
@@ -138,19 +138,19 @@ START_TEST(split_refuses) {
 
   case_begin(&c, "Split", 13);
   case_input(&c, FLOATS("3", 1, 2, 3));
-  case_input(&c, LIST(1, 1));
+  case_input(&c, INTS(1, 1));
   c.output_count = 2;
   RUN_FAILS(&c, PLEAT_SHAPE_MISMATCH, "add up to 2");
 
   case_begin(&c, "Split", 13);
   case_input(&c, FLOATS("3", 1, 2, 3));
-  case_input(&c, LIST(-1, 4));
+  case_input(&c, INTS(-1, 4));
   c.output_count = 2;
   RUN_FAILS(&c, PLEAT_INVALID_ARGUMENT, "negative");
 
   case_begin(&c, "Split", 13);
   case_input(&c, FLOATS("3", 1, 2, 3));
-  case_input(&c, LIST(INT64_MAX, INT64_MAX));
+  case_input(&c, INTS(INT64_MAX, INT64_MAX));
   c.output_count = 2;
   RUN_FAILS(&c, PLEAT_INVALID_ARGUMENT, "overflow");
 
@@ -168,10 +168,10 @@ static void slice_1d(int64_t start, int64_t end, int64_t step, size_t count, con
   op_case c;
   case_begin(&c, "Slice", 13);
   case_input(&c, FLOATS("5", 0, 1, 2, 3, 4));
-  case_input(&c, LIST(start));
-  case_input(&c, LIST(end));
-  case_input(&c, LIST(0));
-  case_input(&c, LIST(step));
+  case_input(&c, INTS(start));
+  case_input(&c, INTS(end));
+  case_input(&c, INTS(0));
+  case_input(&c, INTS(step));
   RUN_OK(&c);
   ck_assert_uint_eq(c.outputs[0]->count, count);
   for (size_t i = 0; i < count; i++) ck_assert_float_eq(((const float *)c.outputs[0]->data)[i], want[i]);
@@ -216,10 +216,10 @@ START_TEST(slice_versions) {
 
   case_begin(&c, "Slice", 13); /* an empty dimension */
   case_input(&c, make(PLEAT_FLOAT, "0,3", NULL));
-  case_input(&c, LIST(-1));
-  case_input(&c, LIST(INT64_MIN));
-  case_input(&c, LIST(0));
-  case_input(&c, LIST(-1));
+  case_input(&c, INTS(-1));
+  case_input(&c, INTS(INT64_MIN));
+  case_input(&c, INTS(0));
+  case_input(&c, INTS(-1));
   RUN_OK(&c);
   CHECK_TEXT(c.outputs[0], "float[0,3]");
   case_end(&c);
@@ -230,23 +230,23 @@ START_TEST(slice_refuses) {
   op_case c;
   case_begin(&c, "Slice", 13);
   case_input(&c, FLOATS("2", 1, 2));
-  case_input(&c, LIST(0));
-  case_input(&c, LIST(1));
-  case_input(&c, LIST(0));
-  case_input(&c, LIST(0));
+  case_input(&c, INTS(0));
+  case_input(&c, INTS(1));
+  case_input(&c, INTS(0));
+  case_input(&c, INTS(0));
   RUN_FAILS(&c, PLEAT_INVALID_ARGUMENT, "step is 0");
 
   case_begin(&c, "Slice", 13);
   case_input(&c, FLOATS("1,2", 1, 2));
-  case_input(&c, LIST(0, 0));
-  case_input(&c, LIST(1, 1));
-  case_input(&c, LIST(1, -1));
+  case_input(&c, INTS(0, 0));
+  case_input(&c, INTS(1, 1));
+  case_input(&c, INTS(1, -1));
   RUN_FAILS(&c, PLEAT_MALFORMED_MODEL, "named twice");
 
   case_begin(&c, "Slice", 13);
   case_input(&c, FLOATS("2", 1, 2));
-  case_input(&c, LIST(0, 0));
-  case_input(&c, LIST(1, 1));
+  case_input(&c, INTS(0, 0));
+  case_input(&c, INTS(1, 1));
   RUN_FAILS(&c, PLEAT_SHAPE_MISMATCH, "2 axes are sliced");
 }
 END_TEST
@@ -310,9 +310,9 @@ START_TEST(pad_versions) {
 
   case_begin(&c, "Pad", 18); /* axes, a given value, cropping on one side */
   case_input(&c, FLOATS("2,3", 1, 2, 3, 4, 5, 6));
-  case_input(&c, LIST(-1, 2));
+  case_input(&c, INTS(-1, 2));
   case_input(&c, FLOATS("", 9));
-  case_input(&c, LIST(-1));
+  case_input(&c, INTS(-1));
   RUN_OK(&c);
   CHECK_TENSOR(c.outputs[0], "float[2,4]", float, 2, 3, 9, 9, 5, 6, 9, 9);
   case_end(&c);
@@ -320,7 +320,7 @@ START_TEST(pad_versions) {
   const pleat_string text[] = {STRING_OF("x")};
   case_begin(&c, "Pad", 13); /* strings are padded with the empty one */
   case_input(&c, make(PLEAT_STRING, "1", text));
-  case_input(&c, LIST(1, 0));
+  case_input(&c, INTS(1, 0));
   RUN_OK(&c);
   CHECK_TEXT(c.outputs[0], "string[2]");
   ck_assert_uint_eq(((const pleat_string *)c.outputs[0]->data)[0].size, 0);
@@ -329,7 +329,7 @@ START_TEST(pad_versions) {
 
   case_begin(&c, "Pad", 13); /* nothing but padding */
   case_input(&c, make(PLEAT_FLOAT, "0,1", NULL));
-  case_input(&c, LIST(1, 0, 1, 1));
+  case_input(&c, INTS(1, 0, 1, 1));
   case_input(&c, FLOATS("1", 3));
   RUN_OK(&c);
   CHECK_TENSOR(c.outputs[0], "float[2,2]", float, 3, 3, 3, 3);
@@ -341,34 +341,34 @@ START_TEST(pad_refuses) {
   op_case c;
   case_begin(&c, "Pad", 13);
   case_input(&c, FLOATS("2", 1, 2));
-  case_input(&c, LIST(-1, -2));
+  case_input(&c, INTS(-1, -2));
   RUN_FAILS(&c, PLEAT_SHAPE_MISMATCH, "remove more");
 
   case_begin(&c, "Pad", 13);
   case_input(&c, FLOATS("2", 1, 2));
-  case_input(&c, LIST(INT64_MIN, INT64_MIN));
+  case_input(&c, INTS(INT64_MIN, INT64_MIN));
   RUN_FAILS(&c, PLEAT_SHAPE_MISMATCH, "remove more");
 
   case_begin(&c, "Pad", 13);
   case_input(&c, FLOATS("2", 1, 2));
-  case_input(&c, LIST(INT64_MAX, INT64_MAX));
+  case_input(&c, INTS(INT64_MAX, INT64_MAX));
   RUN_FAILS(&c, PLEAT_SHAPE_MISMATCH, "overflow");
 
   case_begin(&c, "Pad", 13);
   case_string(&c, "mode", "edge");
   case_input(&c, make(PLEAT_FLOAT, "0", NULL));
-  case_input(&c, LIST(1, 0));
+  case_input(&c, INTS(1, 0));
   RUN_FAILS(&c, PLEAT_SHAPE_MISMATCH, "empty");
 
   case_begin(&c, "Pad", 13);
   case_string(&c, "mode", "mirror");
   case_input(&c, FLOATS("1", 1));
-  case_input(&c, LIST(1, 0));
+  case_input(&c, INTS(1, 0));
   RUN_FAILS(&c, PLEAT_MALFORMED_MODEL, "mirror");
 
   case_begin(&c, "Pad", 13);
   case_input(&c, FLOATS("1,1", 1));
-  case_input(&c, LIST(1, 0));
+  case_input(&c, INTS(1, 0));
   RUN_FAILS(&c, PLEAT_SHAPE_MISMATCH, "expected 4 values");
 }
 END_TEST
@@ -503,17 +503,17 @@ START_TEST(tile_versions) {
 
   case_begin(&c, "Tile", 6);
   case_input(&c, FLOATS("1", 1));
-  case_input(&c, LIST(-1));
+  case_input(&c, INTS(-1));
   RUN_FAILS(&c, PLEAT_INVALID_ARGUMENT, "negative");
 
   case_begin(&c, "Tile", 6);
   case_input(&c, FLOATS("2", 1, 2));
-  case_input(&c, LIST(INT64_MAX));
+  case_input(&c, INTS(INT64_MAX));
   RUN_FAILS(&c, PLEAT_SHAPE_MISMATCH, "overflow");
 
   case_begin(&c, "Tile", 6);
   case_input(&c, FLOATS("1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,2", 1, 2));
-  case_input(&c, LIST(2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2));
+  case_input(&c, INTS(2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2));
   RUN_OK(&c);
   CHECK_TENSOR(c.outputs[0], "float[2,1,1,1,1,1,1,1,1,1,1,1,1,1,1,4]", float, 1, 2, 1, 2, 1, 2, 1, 2);
   case_end(&c);

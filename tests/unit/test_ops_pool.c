@@ -67,30 +67,30 @@ static void set_geometry(op_case *t, const geometry *g) {
 
 /* Some geometry whose windows fit and always see some input. */
 static geometry some_geometry(uint64_t *seed) {
-  geometry g = {.spatial = (int)pick(seed, 1, 3)};
-  g.in[0] = pick(seed, 1, 2);
-  g.in[1] = pick(seed, 1, 3);
+  geometry g = {.spatial = (int)random_between(seed, 1, 3)};
+  g.in[0] = random_between(seed, 1, 2);
+  g.in[1] = random_between(seed, 1, 3);
   for (int i = 0; i < g.spatial; i++) {
-    g.kernel[i] = pick(seed, 1, 4);
-    g.stride[i] = pick(seed, 1, 3);
-    g.dilation[i] = pick(seed, 1, 2);
-    g.pads[i] = pick(seed, 0, g.kernel[i] - 1);
-    g.pads[g.spatial + i] = pick(seed, 0, g.kernel[i] - 1);
-    g.in[2 + i] = pick(seed, (g.kernel[i] - 1) * g.dilation[i] + 1, 12);
+    g.kernel[i] = random_between(seed, 1, 4);
+    g.stride[i] = random_between(seed, 1, 3);
+    g.dilation[i] = random_between(seed, 1, 2);
+    g.pads[i] = random_between(seed, 0, g.kernel[i] - 1);
+    g.pads[g.spatial + i] = random_between(seed, 0, g.kernel[i] - 1);
+    g.in[2 + i] = random_between(seed, (g.kernel[i] - 1) * g.dilation[i] + 1, 12);
   }
   return g;
 }
 
 static void check_pool(const char *op, naive_kind kind, pleat_dtype dtype, bool indices, uint64_t *seed) {
   geometry g = some_geometry(seed);
-  bool ceil_mode = pick(seed, 0, 1) != 0;
+  bool ceil_mode = random_between(seed, 0, 1) != 0;
   op_case t;
   case_begin(&t, op, 22);
   set_geometry(&t, &g);
   case_int(&t, "ceil_mode", ceil_mode);
   if (kind == NAIVE_AVERAGE_PADDED) case_int(&t, "count_include_pad", 1);
   if (kind == NAIVE_LP) case_int(&t, "p", 3);
-  case_input(&t, noise_upto(seed, dtype, 2 + g.spatial, g.in, 20));
+  case_input(&t, make_noise_upto(seed, dtype, 2 + g.spatial, g.in, 20));
   if (indices) t.output_count = 2;
   const pleat_tensor *y = RUN_OK(&t), *x = t.inputs[0];
   size_outputs(&g, ceil_mode);
@@ -143,7 +143,7 @@ START_TEST(threads_agree) {
     case_ints(&t, "kernel_shape", 2, kernel);
     case_ints(&t, "strides", 2, strides);
     case_ints(&t, "pads", 4, pads);
-    case_input(&t, noise_upto(&seed, PLEAT_FLOAT, 4, dims, 20));
+    case_input(&t, make_noise_upto(&seed, PLEAT_FLOAT, 4, dims, 20));
     check_dims(RUN_OK(&t), 4, out);
     case_end(&t);
   }
@@ -291,7 +291,7 @@ START_TEST(lrn_matches_naive) {
     case_float(&t, "alpha", 0.5f);
     case_float(&t, "beta", betas[size % 3]);
     case_float(&t, "bias", 2);
-    case_input(&t, noise_upto(&seed, PLEAT_FLOAT, 4, dims, 20));
+    case_input(&t, make_noise_upto(&seed, PLEAT_FLOAT, 4, dims, 20));
     const pleat_tensor *y = RUN_OK(&t);
     const float *x = t.inputs[0]->data;
     int64_t inner = dims[2] * dims[3];
@@ -315,7 +315,7 @@ static void check_groups(const char *op, int opset, int64_t groups, bool per_gro
   op_case t;
   case_begin(&t, op, opset);
   if (strcmp(op, "GroupNormalization") == 0) case_int(&t, "num_groups", groups);
-  case_input(&t, noise_upto(&seed, PLEAT_FLOAT, 4, dims, 20));
+  case_input(&t, make_noise_upto(&seed, PLEAT_FLOAT, 4, dims, 20));
   case_input(&t, make_vector(PLEAT_FLOAT, per_group ? groups : 6, scale));
   case_input(&t, make_vector(PLEAT_FLOAT, per_group ? groups : 6, bias));
   const pleat_tensor *y = RUN_OK(&t);

@@ -51,16 +51,16 @@ static size_t collect(const pleat_tensor *x, const bool *reduced, size_t o, doub
 }
 
 static void check_reduce(const char *op, int opset, pleat_dtype dtype, uint64_t *seed) {
-  int rank = (int)pick(seed, 1, 5);
-  int64_t dims[5], out[5], axes[5], keep = pick(seed, 0, 1);
+  int rank = (int)random_between(seed, 1, 5);
+  int64_t dims[5], out[5], axes[5], keep = random_between(seed, 0, 1);
   double axes_values[5], *values = malloc(sizeof *values * 1024);
   bool reduced[5];
   size_t axis_count = 0;
   int out_rank = 0;
   for (int d = 0; d < rank; d++) {
-    dims[d] = pick(seed, 1, 4);
-    reduced[d] = pick(seed, 0, 1) != 0;
-    if (reduced[d]) axes[axis_count++] = pick(seed, 0, 1) != 0 ? d : d - rank;
+    dims[d] = random_between(seed, 1, 4);
+    reduced[d] = random_between(seed, 0, 1) != 0;
+    if (reduced[d]) axes[axis_count++] = random_between(seed, 0, 1) != 0 ? d : d - rank;
   }
   for (int d = 0; d < rank; d++) {
     if (axis_count == 0) reduced[d] = true;
@@ -69,7 +69,7 @@ static void check_reduce(const char *op, int opset, pleat_dtype dtype, uint64_t 
   op_case t;
   case_begin(&t, op, opset);
   case_int(&t, "keepdims", keep);
-  case_input(&t, noise_upto(seed, dtype, rank, dims, 20));
+  case_input(&t, make_noise_upto(seed, dtype, rank, dims, 20));
   bool input_form = opset >= 18 || (opset >= 13 && strcmp(op, "ReduceSum") == 0);
   for (size_t i = 0; i < axis_count; i++) axes_values[i] = (double)axes[i];
   if (input_form) case_input(&t, make_vector(PLEAT_INT64, (int64_t)axis_count, axes_values));
@@ -112,7 +112,7 @@ START_TEST(large_reductions) {
     case_begin(&t, "ReduceMean", 13);
     case_ints(&t, "axes", 1, axes[axis]);
     case_int(&t, "keepdims", 0);
-    case_input(&t, noise_upto(&seed, PLEAT_FLOAT, 3, dims, 20));
+    case_input(&t, make_noise_upto(&seed, PLEAT_FLOAT, 3, dims, 20));
     const pleat_tensor *y = RUN_OK(&t);
     const float *x = t.inputs[0]->data;
     int64_t inner = axis == 2 ? 1 : axis == 1 ? 301 : 70 * 301, n = dims[axis];
@@ -269,16 +269,16 @@ static bool before(double va, double vb, int64_t a, int64_t b, bool largest, boo
 }
 
 static void check_selection(bool topk, pleat_dtype dtype, uint64_t *seed) {
-  int64_t dims[3], axis = pick(seed, 0, 2), inner = 1;
-  bool largest = pick(seed, 0, 1) != 0, last = !topk && pick(seed, 0, 1) != 0;
-  for (int d = 0; d < 3; d++) dims[d] = pick(seed, 1, 33);
+  int64_t dims[3], axis = random_between(seed, 0, 2), inner = 1;
+  bool largest = random_between(seed, 0, 1) != 0, last = !topk && random_between(seed, 0, 1) != 0;
+  for (int d = 0; d < 3; d++) dims[d] = random_between(seed, 1, 33);
   for (int64_t d = axis + 1; d < 3; d++) inner *= dims[d];
-  int64_t n = dims[axis], k = topk ? pick(seed, 0, n) : 1;
+  int64_t n = dims[axis], k = topk ? random_between(seed, 0, n) : 1;
   double k_value = (double)k;
   op_case t;
   case_begin(&t, topk ? "TopK" : largest ? "ArgMax" : "ArgMin", 13);
   case_int(&t, "axis", axis - 3);
-  case_input(&t, noise_upto(seed, dtype, 3, dims, 20));
+  case_input(&t, make_noise_upto(seed, dtype, 3, dims, 20));
   if (topk) {
     case_int(&t, "largest", largest);
     case_input(&t, make_vector(PLEAT_INT64, 1, &k_value));
@@ -366,7 +366,7 @@ static void check_softmax(const char *op, int opset, int axis, bool has_axis) {
   op_case t;
   case_begin(&t, op, opset);
   if (has_axis) case_int(&t, "axis", axis);
-  case_input(&t, noise_upto(&seed, PLEAT_FLOAT, 4, dims, 20));
+  case_input(&t, make_noise_upto(&seed, PLEAT_FLOAT, 4, dims, 20));
   const pleat_tensor *y = RUN_OK(&t);
   const float *x = t.inputs[0]->data;
   int64_t n = 1, inner = 1;

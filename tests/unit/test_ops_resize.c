@@ -51,8 +51,10 @@ static void naive_weights(const char *mode, bool cubic, double a, bool exclude, 
 
 /* A case over a [1, 2, h, w] tensor with the axes' geometry; `by_size`: by sizes instead of scales. */
 static void resize_case(op_case *t, pleat_dtype dtype, bool by_size, uint64_t *seed, axis_spec axes[4]) {
-  int64_t dims[] = {1, 2, pick(seed, 2, 9), pick(seed, 2, 9)};
-  double scales[] = {1, 1, 0.3 + 0.1 * (double)pick(seed, 1, 30), 0.3 + 0.1 * (double)pick(seed, 1, 30)}, sizes[4];
+  int64_t dims[] = {1, 2, random_between(seed, 2, 9), random_between(seed, 2, 9)};
+  double scales[] = {1, 1, 0.3 + 0.1 * (double)random_between(seed, 1, 30),
+                     0.3 + 0.1 * (double)random_between(seed, 1, 30)},
+         sizes[4];
   for (int d = 0; d < 4; d++) {
     float scale = (float)scales[d];
     axes[d] = (axis_spec){dims[d], (int64_t)floorf((float)dims[d] * scale), (double)scale};
@@ -60,7 +62,7 @@ static void resize_case(op_case *t, pleat_dtype dtype, bool by_size, uint64_t *s
     sizes[d] = (double)axes[d].out;
     if (by_size) axes[d].scale = sizes[d] / (double)dims[d];
   }
-  case_input(t, noise_upto(seed, dtype, 4, dims, 20));
+  case_input(t, make_noise_upto(seed, dtype, 4, dims, 20));
   case_input(t, NULL);
   case_input(t, by_size ? NULL : make_vector(PLEAT_FLOAT, 4, scales));
   case_input(t, by_size ? make_vector(PLEAT_INT64, 4, sizes) : NULL);
@@ -73,8 +75,9 @@ static void expect_shape(const pleat_tensor *y, const axis_spec axes[4]) {
 
 static void check_interpolation(int index, pleat_dtype dtype, uint64_t *seed) {
   const char *mode = coordinate_modes[index % 6];
-  bool cubic = index % 2 == 1, exclude = cubic && pick(seed, 0, 1) != 0, antialias = pick(seed, 0, 2) == 0;
-  double weights[2][16], a = cubic && pick(seed, 0, 1) != 0 ? -0.5 : -0.75;
+  bool cubic = index % 2 == 1, exclude = cubic && random_between(seed, 0, 1) != 0,
+       antialias = random_between(seed, 0, 2) == 0;
+  double weights[2][16], a = cubic && random_between(seed, 0, 1) != 0 ? -0.5 : -0.75;
   axis_spec axes[4];
   op_case t;
   case_begin(&t, "Resize", 19);
@@ -149,7 +152,7 @@ START_TEST(doubling_large_images) {
     op_case t;
     case_begin(&t, "Upsample", 9);
     case_string(&t, "mode", linear ? "linear" : "nearest");
-    case_input(&t, noise_upto(&seed, PLEAT_FLOAT, 4, dims, 20));
+    case_input(&t, make_noise_upto(&seed, PLEAT_FLOAT, 4, dims, 20));
     case_input(&t, make_vector(PLEAT_FLOAT, 4, scales));
     const pleat_tensor *y = RUN_OK(&t);
     const float *x = t.inputs[0]->data;

@@ -33,21 +33,21 @@ static void reshape_fails(int allow_zero, const char *from, pleat_tensor *want, 
 }
 
 START_TEST(reshape_values) {
-  reshape_ok(0, "2,3,4", LIST(0, -1), "float[2,12]");
-  reshape_ok(0, "2,3,4", LIST(4, 0, -1), "float[4,3,2]");
-  reshape_ok(0, "0,3", LIST(0, -1), "float[0,3]");
-  reshape_ok(0, "0,3", LIST(0, 5), "float[0,5]");
-  reshape_ok(1, "0,3", LIST(7, 0), "float[7,0]");
+  reshape_ok(0, "2,3,4", INTS(0, -1), "float[2,12]");
+  reshape_ok(0, "2,3,4", INTS(4, 0, -1), "float[4,3,2]");
+  reshape_ok(0, "0,3", INTS(0, -1), "float[0,3]");
+  reshape_ok(0, "0,3", INTS(0, 5), "float[0,5]");
+  reshape_ok(1, "0,3", INTS(7, 0), "float[7,0]");
   reshape_ok(0, "1,1", make(PLEAT_INT64, "0", NULL), "float[]");
-  reshape_ok(0, "", LIST(-1, 1), "float[1,1]");
-  reshape_fails(0, "2,3", LIST(4, -1), PLEAT_SHAPE_MISMATCH, "[2,3] cannot become [4,?]");
-  reshape_fails(0, "2,3", LIST(5), PLEAT_SHAPE_MISMATCH, "cannot become [5]");
-  reshape_fails(0, "2,3", LIST(-1, -1), PLEAT_INVALID_ARGUMENT, "more than one");
-  reshape_fails(0, "2,3", LIST(-2, 3), PLEAT_INVALID_ARGUMENT, "negative");
-  reshape_fails(0, "2,3", LIST(2, 3, 0), PLEAT_SHAPE_MISMATCH, "only 2 dimensions");
-  reshape_fails(1, "2,0", LIST(0, -1), PLEAT_INVALID_ARGUMENT, "allowzero");
-  reshape_fails(0, "2,3", LIST(INT64_MAX, INT64_MAX), PLEAT_SHAPE_MISMATCH, "overflow");
-  reshape_fails(0, "2", LIST(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2), PLEAT_SHAPE_MISMATCH, "at most 16");
+  reshape_ok(0, "", INTS(-1, 1), "float[1,1]");
+  reshape_fails(0, "2,3", INTS(4, -1), PLEAT_SHAPE_MISMATCH, "[2,3] cannot become [4,?]");
+  reshape_fails(0, "2,3", INTS(5), PLEAT_SHAPE_MISMATCH, "cannot become [5]");
+  reshape_fails(0, "2,3", INTS(-1, -1), PLEAT_INVALID_ARGUMENT, "more than one");
+  reshape_fails(0, "2,3", INTS(-2, 3), PLEAT_INVALID_ARGUMENT, "negative");
+  reshape_fails(0, "2,3", INTS(2, 3, 0), PLEAT_SHAPE_MISMATCH, "only 2 dimensions");
+  reshape_fails(1, "2,0", INTS(0, -1), PLEAT_INVALID_ARGUMENT, "allowzero");
+  reshape_fails(0, "2,3", INTS(INT64_MAX, INT64_MAX), PLEAT_SHAPE_MISMATCH, "overflow");
+  reshape_fails(0, "2", INTS(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2), PLEAT_SHAPE_MISMATCH, "at most 16");
 }
 END_TEST
 
@@ -64,7 +64,7 @@ END_TEST
 
 START_TEST(reshape_symbols) {
   op_case c;
-  pleat_tensor *want = LIST(0, -1);
+  pleat_tensor *want = INTS(0, -1);
   pleat_type inputs[2] = {typed(PLEAT_FLOAT, shape_nchw()), pleat_type_of_tensor(want)}, out;
   case_begin(&c, "Reshape", 13);
   ck_assert_int_eq(case_infer(&c, inputs, 2, &out), PLEAT_OK);
@@ -126,12 +126,12 @@ START_TEST(squeeze_forms) {
 
   case_begin(&c, "Squeeze", 13);
   case_input(&c, FLOATS("1,2", 1, 2));
-  case_input(&c, LIST(-1));
+  case_input(&c, INTS(-1));
   RUN_FAILS(&c, PLEAT_SHAPE_MISMATCH, "dimension 1 is 2");
 
   case_begin(&c, "Squeeze", 13);
   case_input(&c, FLOATS("1,1", 1));
-  case_input(&c, LIST(0, -2));
+  case_input(&c, INTS(0, -2));
   RUN_FAILS(&c, PLEAT_MALFORMED_MODEL, "named twice");
 
   pleat_type inputs[2] = {typed(PLEAT_FLOAT, shape_nchw()), typed(PLEAT_INT64, pleat_shape_of(1, (int64_t[]){1}))}, out;
@@ -158,15 +158,15 @@ START_TEST(unsqueeze_forms) {
 
   case_begin(&c, "Unsqueeze", 13);
   case_input(&c, FLOATS("", 1));
-  case_input(&c, LIST(0, 0));
+  case_input(&c, INTS(0, 0));
   RUN_FAILS(&c, PLEAT_MALFORMED_MODEL, "named twice");
 
   case_begin(&c, "Unsqueeze", 13);
   case_input(&c, FLOATS("1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1", 1));
-  case_input(&c, LIST(0));
+  case_input(&c, INTS(0));
   RUN_FAILS(&c, PLEAT_UNSUPPORTED, "17 dimensions");
 
-  pleat_tensor *axes = LIST(1);
+  pleat_tensor *axes = INTS(1);
   pleat_type inputs[2] = {typed(PLEAT_FLOAT, shape_nchw()), pleat_type_of_tensor(axes)}, out;
   case_begin(&c, "Unsqueeze", 13);
   ck_assert_int_eq(case_infer(&c, inputs, 2, &out), PLEAT_OK);
@@ -181,26 +181,26 @@ START_TEST(expand_forms) {
   op_case c;
   case_begin(&c, "Expand", 8);
   case_input(&c, FLOATS("3,1", 1, 2, 3));
-  case_input(&c, LIST(2, 1, 2));
+  case_input(&c, INTS(2, 1, 2));
   RUN_OK(&c);
   CHECK_TENSOR(c.outputs[0], "float[2,3,2]", float, 1, 1, 2, 2, 3, 3, 1, 1, 2, 2, 3, 3);
   case_end(&c);
 
   case_begin(&c, "Expand", 13);
   case_input(&c, FLOATS("1", 1));
-  case_input(&c, LIST(2, 0));
+  case_input(&c, INTS(2, 0));
   RUN_OK(&c);
   CHECK_TEXT(c.outputs[0], "float[2,0]");
   case_end(&c);
 
   case_begin(&c, "Expand", 13);
   case_input(&c, FLOATS("3", 1, 2, 3));
-  case_input(&c, LIST(2));
+  case_input(&c, INTS(2));
   RUN_FAILS(&c, PLEAT_SHAPE_MISMATCH, "cannot be expanded");
 
   case_begin(&c, "Expand", 13);
   case_input(&c, FLOATS("1", 1));
-  case_input(&c, LIST(-1));
+  case_input(&c, INTS(-1));
   RUN_FAILS(&c, PLEAT_INVALID_ARGUMENT, "negative");
 }
 END_TEST
@@ -209,7 +209,7 @@ END_TEST
 
 START_TEST(movers_keep_symbols) {
   op_case c;
-  pleat_tensor *zero = LIST(0), *one = LIST(1), *end = LIST(INT64_MAX), *two = LIST(2), *pads = LIST(0, 1, 0, 1);
+  pleat_tensor *zero = INTS(0), *one = INTS(1), *end = INTS(INT64_MAX), *two = INTS(2), *pads = INTS(0, 1, 0, 1);
   pleat_type image = typed(PLEAT_FLOAT, shape_nchw()), out[2];
   pleat_type axes_type = pleat_type_of_tensor(zero);
 
@@ -227,7 +227,7 @@ START_TEST(movers_keep_symbols) {
 
   case_begin(&c, "Pad", 18);
   pleat_type pad[4] = {image, pleat_type_of_tensor(pads), {0}, {0}};
-  pleat_tensor *axes = LIST(0, 2);
+  pleat_tensor *axes = INTS(0, 2);
   pad[3] = pleat_type_of_tensor(axes);
   ck_assert_int_eq(case_infer(&c, pad, 4, out), PLEAT_OK);
   CHECK_SHAPE(&out[0], "[N,3,6,?]");
@@ -369,7 +369,7 @@ END_TEST
 START_TEST(constant_of_shape_forms) {
   op_case c;
   case_begin(&c, "ConstantOfShape", 9);
-  case_input(&c, LIST(2, 1));
+  case_input(&c, INTS(2, 1));
   RUN_OK(&c);
   CHECK_TENSOR(c.outputs[0], "float[2,1]", float, 0, 0);
   case_end(&c);
@@ -384,15 +384,15 @@ START_TEST(constant_of_shape_forms) {
 
   case_begin(&c, "ConstantOfShape", 9);
   case_attr(&c, (pleat_attr){.name = "value", .type = PLEAT_ATTR_TENSOR, .tensor = two});
-  case_input(&c, LIST(1));
+  case_input(&c, INTS(1));
   RUN_FAILS(&c, PLEAT_MALFORMED_MODEL, "one element");
 
   case_begin(&c, "ConstantOfShape", 9);
-  case_input(&c, LIST(-1));
+  case_input(&c, INTS(-1));
   RUN_FAILS(&c, PLEAT_INVALID_ARGUMENT, "negative");
 
   case_begin(&c, "ConstantOfShape", 9);
-  case_input(&c, LIST(INT64_MAX, INT64_MAX));
+  case_input(&c, INTS(INT64_MAX, INT64_MAX));
   ck_assert_int_ne(case_try(&c, 2), PLEAT_OK);
   case_end(&c);
   pleat_tensor_release(value);

@@ -275,6 +275,8 @@ static const struct {
     {"link", NULL, NULL, PLEAT_MALFORMED_MODEL, "'link' is a link to '/"},
     {".", NULL, NULL, PLEAT_MALFORMED_MODEL, "in the model's folder"},
     {"missing", NULL, NULL, PLEAT_IO_ERROR, "No such file"},
+    {"pipe", NULL, NULL, PLEAT_MALFORMED_MODEL, "'pipe' is not a regular file"},
+    {"sub", NULL, NULL, PLEAT_MALFORMED_MODEL, "'sub' is not a regular file"},
     {"", NULL, NULL, PLEAT_MALFORMED_MODEL, "without a location"},
     {NULL, "0", "4", PLEAT_MALFORMED_MODEL, "without a location"},
     {"weights", "-1", NULL, PLEAT_MALFORMED_MODEL, "expected a number for 'offset', found '-1'"},
@@ -289,6 +291,7 @@ static const struct {
 START_TEST(external_refused) {
   char link[64];
   ck_assert_int_eq(symlink("/etc/passwd", path_in(folder, "link", link, sizeof link)), 0);
+  ck_assert_int_eq(mkfifo(path_in(folder, "pipe", link, sizeof link), 0600), 0);
   wire graph = {0};
   wire tensor = wire_external("bad", 4, refused[_i].location, refused[_i].offset, refused[_i].length);
   wire_child(&graph, GRAPH_INITIALIZER, &tensor);

@@ -19,6 +19,7 @@ typedef struct pleat_session_options {
   bool float64; /* the oracle: every float, float16 and bfloat16 value is a double, with the reference kernels; inputs
                    are given in the model's types, outputs are double */
   const char *const *taps; /* names of intermediate values that become extra outputs; NULL-terminated, or NULL */
+  bool exact;              /* no algorithm that trades accuracy for speed: convolutions without Winograd's transform */
 } pleat_session_options;
 
 #define PLEAT_SESSION_OPTIONS_INIT                                                                                     \
@@ -48,7 +49,7 @@ PLEAT_API pleat_status pleat_session_run(pleat_session *session, pleat_tensor *c
 typedef struct pleat_step_info {
   const char *node, *op_type, *kernel;
   const char *declined; /* "kernel: reason; ..." for the kernels before it, or "" */
-  const char *output;   /* name, type and shape of the first output: "conv1 float[1,64,112,112]" */
+  const char *output;   /* name, type, shape and layout of the first output: "conv1 float[1,64,112,112]" */
   uint64_t output_bytes;
   bool is_view;                    /* costs nothing at run time */
   bool is_dynamic;                 /* shape known only while running: planned then */
@@ -62,6 +63,7 @@ typedef struct pleat_plan_info {
   uint64_t activation_bytes_unshared; /* what it would need without reuse */
   uint64_t workspace_bytes;           /* kernels' scratch memory (in the arena) */
   uint64_t constant_bytes;            /* weights and other constants that the plan reads */
+  size_t reorder_count;               /* steps that only convert a value from one memory layout to another */
 } pleat_plan_info;
 
 /* Describes the plan for the given input shapes, which is built if it is not cached. Inputs not named take their known

@@ -1,0 +1,195 @@
+/* Runs one kernel of an operator as the planner would: inputs in the layouts that it wants, its output made dense
+ * again. On top of op_case.h. */
+#ifndef PLEAT_TESTS_ONEDNN_CASE_H
+#define PLEAT_TESTS_ONEDNN_CASE_H
+
+#include "op_case.h"
+#include "ops/onednn/onednn.h"
+
+typedef struct how {
+  unsigned constants; /* bit i: prepare sees input i's data */
+  unsigned blocked;   /* bit i: input i comes in blocks of channels */
+  bool exact, no_layouts;
+} how;
+
+static inline void *run_memory(size_t bytes) {
+  void *memory = aligned_alloc(64, (bytes + 127) / 64 * 64);
+  ck_assert_ptr_nonnull(memory);
+  memset(memory, 0xff, (bytes + 127) / 64 * 64); /* NaN: what is not written shows */
+  return memory;
+}
+
+/* Prepares, opens, runs, closes and releases. The first `input_count` tensors of `call` are as they will be. */
+static inline pleat_status run_prepared(const pleat_kernel *kernel, pleat_call *call) {
+  call->workspace = run_memory(call->workspace_size);
+  pleat_status status = pleat_kernel_open(kernel, call);
+  if (status == PLEAT_OK) status = pleat_kernel_run(kernel, call);
+  /* Again over the same memory: nothing may depend on what the first run left. */
+  if (status == PLEAT_OK && kernel->inplace == 0) status = pleat_kernel_run(kernel, call);
+  pleat_kernel_close(kernel, call);
+  free(call->workspace);
+  return status;
+}
+
+/* A copy of the tensor in another layout; data is malloc'd. */
+static inline pleat_tensor convert(const pleat_tensor *from, const pleat_layout *layout, pleat_arena *arena) {
+  pleat_tensor to = *from, *output = &to;
+  const pleat_tensor *inputs[] = {from};
+  const pleat_layout *wanted[] = {from->layout};
+  to.refs = 0;
+  to.layout = layout;
+  to.data = run_memory(pleat_layout_bytes(&to));
+  if (pleat_layout_equal(from->layout, layout)) {
+    if (from->count > 0) memcpy(to.data, from->data, pleat_layout_bytes(from));
+    return to;
+  }
+  const pleat_kernel *reorder = pleat_layout_reorder(from->layout, layout);
+  pleat_call call = {.input_count = 1, .output_count = 1, .inputs = inputs, .outputs = &output, .wanted = wanted};
+  call.threads = 1;
+  call.arena = arena;
+  ck_assert_int_eq(pleat_kernel_prepare(reorder, &call), PLEAT_OK);
+  ck_assert_int_eq(run_prepared(reorder, &call), PLEAT_OK);
+  pleat_kernel_release(reorder, &call);
+  return to;
+}
+
+/* The kernel's output 0 as a new dense tensor; NULL when it declines (why: in c->error). `out_plain`: whether it came
+ * out dense; may be NULL. */
+static inline pleat_tensor *run_kernel(op_case *c, const pleat_kernel *kernel, how how, bool *out_plain) {
+  pleat_arena *arena = pleat_arena_create();
+  pleat_tensor seen[CASE_INPUTS] = {{0}}, ready[CASE_INPUTS] = {{0}}, y = {.kind = PLEAT_KIND_TENSOR}, *out = &y;
+  const pleat_tensor *inputs[CASE_INPUTS] = {NULL};
+  const pleat_layout *wanted[CASE_INPUTS] = {NULL};
+  pleat_tensor *result = NULL;
+  pleat_type types[CASE_INPUTS] = {{0}}, inferred[CASE_OUTPUTS] = {{0}};
+  int64_t dims[PLEAT_MAX_RANK];
+  for (size_t i = 0; i < c->input_count; i++) {
+    if (c->inputs[i] != NULL) types[i] = pleat_type_of_tensor(c->inputs[i]);
+  }
+  ck_assert_msg(pleat_node_infer(&c->node, types, inferred, &c->error) == PLEAT_OK, "%s", c->error.message);
+  ck_assert(pleat_shape_dims(&inferred[0].shape, dims));
+  ck_assert(pleat_tensor_describe(&y, inferred[0].dtype, inferred[0].shape.rank, dims));
+  for (size_t i = 0; i < c->input_count; i++) {
+    if (c->inputs[i] == NULL) continue;
+    seen[i] = *c->inputs[i];
+    seen[i].refs = 0;
+    if ((how.constants >> i & 1) == 0) seen[i].data = NULL;
+    inputs[i] = &seen[i];
+    if ((how.blocked >> i & 1) != 0) {
+      const dnnl_memory_desc_t md = pleat_dnn_blocked(seen[i].rank, seen[i].dims);
+      ck_assert(pleat_dnn_layout(arena, &md, &seen[i].layout));
+    }
+    wanted[i] = seen[i].layout;
+  }
+  pleat_call call = {.node = &c->node, .version = c->node.version, .input_count = c->input_count, .output_count = 1};
+  call.inputs = inputs;
+  call.outputs = &out;
+  call.wanted = how.no_layouts ? NULL : wanted;
+  call.exact = how.exact;
+  call.threads = c->threads > 0 ? c->threads : 1;
+  call.arena = arena;
+  call.error = &c->error;
+  const char *reason = kernel->supports != NULL ? kernel->supports(&call) : NULL;
+  if (reason != NULL) pleat_fail(&c->error, PLEAT_UNSUPPORTED, "%s", reason);
+  if (reason == NULL && pleat_kernel_prepare(kernel, &call) == PLEAT_OK) {
+    for (size_t i = 0; i < c->input_count; i++) {
+      if (c->inputs[i] == NULL) continue;
+      ready[i] = convert(c->inputs[i], wanted[i], arena);
+      inputs[i] = &ready[i];
+    }
+    y.data = run_memory(pleat_layout_bytes(&y));
+    ck_assert_msg(run_prepared(kernel, &call) == PLEAT_OK, "%s", c->error.message);
+    if (out_plain != NULL) *out_plain = y.layout == NULL;
+    pleat_tensor dense = convert(&y, NULL, arena);
+    ck_assert_int_eq(pleat_tensor_create(y.dtype, y.rank, y.dims, &result, NULL), PLEAT_OK);
+    if (result->count > 0) memcpy(result->data, dense.data, pleat_bytes(result));
+    free(dense.data);
+    free(y.data);
+    for (size_t i = 0; i < CASE_INPUTS; i++) free(ready[i].data);
+    pleat_kernel_release(kernel, &call);
+  }
+  pleat_arena_destroy(arena);
+  return result;
+}
+
+static inline const pleat_kernel *reference_kernel(const op_case *c) {
+  const pleat_kernel *const *kernel = c->node.def->kernels;
+  while (kernel[1] != NULL) kernel++;
+  return *kernel;
+}
+
+/* Finishes the node; `domain` "pleat" for the fused operators. */
+static inline void case_ready(op_case *c, const char *domain) {
+  const char *op = c->op;
+  if (domain[0] != '\0') c->op = "Conv"; /* case_build only looks in the default domain */
+  case_build(c);
+  c->op = op;
+  if (domain[0] == '\0') return;
+  c->node.op_type = op;
+  c->node.domain = domain;
+  c->node.def = pleat_op_find(domain, op);
+  ck_assert_ptr_nonnull(c->node.def);
+  c->node.version = pleat_op_version_at(c->node.def, 1);
+}
+
+/* Root mean square of the difference from `expected`, as a part of its own. */
+static inline double relative_error(const pleat_tensor *found, const pleat_tensor *expected) {
+  double wrong = 0, size = 0;
+  ck_assert(pleat_same_shape(found, expected));
+  for (size_t i = 0; i < found->count; i++) {
+    const double e = element(expected, i), d = element(found, i) - e;
+    wrong += d * d;
+    size += e * e;
+  }
+  return size > 0 ? sqrt(wrong / size) : sqrt(wrong);
+}
+
+/* Every element within `tolerance` of the expected one, relative to it or to `scale`, the largest value around. */
+static inline void check_close(const pleat_tensor *found, const pleat_tensor *expected, double tolerance,
+                               const char *what) {
+  double scale = 0;
+  ck_assert(pleat_same_shape(found, expected));
+  for (size_t i = 0; i < found->count; i++) {
+    if (isfinite(element(expected, i)) && fabs(element(expected, i)) > scale) scale = fabs(element(expected, i));
+  }
+  for (size_t i = 0; i < found->count; i++) {
+    const double a = element(found, i), e = element(expected, i);
+    if (a == e || (isnan(a) && isnan(e))) continue;
+    if (!(fabs(a - e) <= tolerance * scale)) ck_abort_msg("%s: element %zu is %.9g, expected %.9g", what, i, a, e);
+  }
+}
+
+/* The fast kernel `kernel` against the reference, in all its ways, with 1, 2 and 3 threads; bitwise repeatable. It must
+ * not decline. Ends the case. */
+static inline void check_against_reference(op_case *c, const pleat_kernel *kernel, const char *domain,
+                                           unsigned constants, unsigned blocked, double tolerance, const char *what) {
+  case_ready(c, domain);
+  pleat_tensor *expected = run_kernel(c, reference_kernel(c), (how){.constants = ~0u, .no_layouts = true}, NULL);
+  ck_assert_ptr_nonnull(expected);
+  for (unsigned way = 0; way < 2; way++) {
+    if (way == 1 && blocked == 0) break;
+    for (c->threads = 1; c->threads <= 3; c->threads++) {
+      const how how = {.constants = constants, .blocked = way == 1 ? blocked : 0};
+      pleat_tensor *found = run_kernel(c, kernel, how, NULL);
+      ck_assert_msg(found != NULL, "%s declines: %s", what, c->error.message);
+      check_close(found, expected, tolerance, what);
+      pleat_tensor *again = run_kernel(c, kernel, how, NULL);
+      if (found->count > 0) ck_assert_mem_eq(found->data, again->data, pleat_bytes(found));
+      pleat_tensor_release(again);
+      pleat_tensor_release(found);
+    }
+  }
+  pleat_tensor_release(expected);
+  case_end(c);
+}
+
+/* The kernel declines with these words. Ends the case. */
+static inline void check_declines(op_case *c, const pleat_kernel *kernel, unsigned constants, const char *words) {
+  case_ready(c, "");
+  pleat_tensor *found = run_kernel(c, kernel, (how){.constants = constants}, NULL);
+  ck_assert_msg(found == NULL, "it does not decline");
+  ck_assert_msg(strstr(c->error.message, words) != NULL, "'%s' is not in '%s'", words, c->error.message);
+  case_end(c);
+}
+
+#endif
