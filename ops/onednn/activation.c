@@ -1,4 +1,5 @@
-/* The activations that fused operators end with, as oneDNN's post-ops. */
+/* The activations that fused operators end with, as oneDNN's post-ops: names and parameters are those of ops/fused.c.
+ * HardSigmoid, which oneDNN 2 does not have, is a linear map and a clip. */
 #include <string.h>
 
 #include "ops/onednn/onednn.h"

@@ -57,20 +57,31 @@ static dnnl_memory_desc_t second_md(const pleat_tensor *tensor, const dnnl_memor
     same = same && dims[i] == first->dims[i];
   }
   if (same) return *first;
-  if (missing == 0 && tensor->layout != NULL && pleat_dnn_like(first, dims, &md)) return md;
+  if (missing == 0 && pleat_dnn_like(first, dims, &md)) return md; /* oneDNN wants both in blocks, or neither */
   return pleat_dnn_plain(first->ndims, dims);
 }
 
+/* A tensor that fills its layout and a scalar: a vector and a scalar, whatever the layout is. */
+static bool is_flat(const pleat_tensor *first, const pleat_tensor *second) {
+  return second->count == 1 && pleat_layout_bytes(first) == pleat_bytes(first);
+}
+
 static pleat_status prepare(pleat_call *call) {
+  static const int64_t one = 1;
   const operation *operation = find(call->node->op_type);
   const int first = first_operand(call, operation), second = 1 - first;
-  const dnnl_memory_desc_t a = pleat_dnn_md(call->inputs[first]), b = second_md(call->inputs[second], &a);
+  const pleat_tensor *leader = call->inputs[first];
+  const bool flat = is_flat(leader, call->inputs[second]);
+  const int64_t count = (int64_t)leader->count;
+  const dnnl_memory_desc_t a = flat ? pleat_dnn_plain(1, &count) : pleat_dnn_md(leader);
+  const dnnl_memory_desc_t b = flat ? pleat_dnn_plain(1, &one) : second_md(call->inputs[second], &a);
   dnnl_binary_desc_t op;
   dnnl_primitive_desc_t pd = NULL;
   if (pleat_dnn_state(call, sizeof(pleat_dnn)) == NULL) return PLEAT_OOM(call->error);
   PLEAT_TRY(pleat_dnn_input(call, DNNL_ARG_SRC_0, (size_t)first, &a));
   PLEAT_TRY(pleat_dnn_input(call, DNNL_ARG_SRC_1, (size_t)second, &b));
   PLEAT_TRY(pleat_dnn_output(call, DNNL_ARG_DST, 0, &a));
+  if (flat && call->wanted != NULL) call->wanted[first] = call->outputs[0]->layout = leader->layout;
   PLEAT_TRY(pleat_dnn_status(dnnl_binary_desc_init(&op, operation->algorithm, &a, &b, &a),
                              "describing a binary operation", call->error));
   PLEAT_TRY(pleat_dnn_describe(call, &op, pleat_dnn_attr(NULL), "", &pd));

@@ -1,4 +1,5 @@
-/* Softmax and LogSoftmax of dense tensors, seen as [outer, n, inner] around the axis. */
+/* Softmax and LogSoftmax of dense tensors along the last axis (before opset 13: all from the axis on), seen as
+ * [rows, columns]. oneDNN 2 has only reference code for other axes. */
 #include <string.h>
 
 #include "ops/onednn/onednn.h"
@@ -23,8 +24,9 @@ static pleat_status prepare(pleat_call *call) {
   if (!(coerce && wanted == x->rank) && !pleat_axis(wanted, x->rank, &axis))
     return pleat_fail(call->error, PLEAT_INTERNAL, "an axis that is out of range got past inference");
   const pleat_slices s = pleat_slices_of(x, axis, coerce ? x->rank : axis + 1);
-  const int64_t dims[] = {(int64_t)s.outer, (int64_t)s.n, (int64_t)s.inner};
-  const dnnl_memory_desc_t md = pleat_dnn_plain(s.inner == 1 ? 2 : 3, dims);
+  if (s.inner != 1) return pleat_fail(call->error, PLEAT_UNSUPPORTED, "only along the last axis");
+  const int64_t dims[] = {(int64_t)s.outer, (int64_t)s.n};
+  const dnnl_memory_desc_t md = pleat_dnn_plain(2, dims);
   PLEAT_TRY(pleat_dnn_input(call, DNNL_ARG_SRC, 0, &md));
   PLEAT_TRY(pleat_dnn_output(call, DNNL_ARG_DST, 0, &md));
   PLEAT_TRY(pleat_dnn_status(dnnl_softmax_v2_forward_desc_init(

@@ -65,15 +65,20 @@ const char *info_domain(const char *domain) {
 /* Describes with the given shapes. Names are checked against the model first, so that a misspelt one gets a hint. */
 static int describe(const cli *cli, const info_args *args, facts *facts, shape_list *out_shapes) {
   pleat_error error = PLEAT_ERROR_INIT;
-  if (pleat_model_describe(facts->model, NULL, 0, &facts->info, &error) != PLEAT_OK) return cli_fail(cli, &error);
+  if (pleat_model_describe(facts->model, NULL, 0, &facts->info, &error) != PLEAT_OK) {
+    cli_error_at(&error, facts->path);
+    return cli_fail(cli, &error);
+  }
   if (args->shapes.count == 0) return CLI_OK;
   const pleat_value_info **infos = cli_calloc(facts->info->input_count, sizeof *infos);
   for (size_t i = 0; i < facts->info->input_count; i++) infos[i] = &facts->info->inputs[i];
   pleat_model_info *shaped = NULL;
   int result = shapes_parse(cli, &args->shapes, infos, facts->info->input_count, out_shapes);
   if (result == CLI_OK &&
-      pleat_model_describe(facts->model, out_shapes->items, out_shapes->count, &shaped, &error) != PLEAT_OK)
+      pleat_model_describe(facts->model, out_shapes->items, out_shapes->count, &shaped, &error) != PLEAT_OK) {
+    cli_error_at(&error, facts->path);
     result = cli_fail(cli, &error);
+  }
   free((void *)infos);
   if (result != CLI_OK) return result;
   facts->unshaped = facts->info; /* the shapes' names are its */

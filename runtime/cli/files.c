@@ -121,8 +121,36 @@ static void *checked(const void *item) {
   return (void *)item;
 }
 
+/* Bytes of the UTF-8 sequence at `text`, which is terminated; 0 when it is none (RFC 3629, table 3-7 of Unicode). */
+static size_t utf8_length(const unsigned char *text) {
+  unsigned char lowest = 0x80, highest = 0xbf, first = text[0];
+  if (first < 0x80) return 1;
+  size_t length = first >= 0xc2 && first <= 0xdf   ? 2
+                  : (first & 0xf0) == 0xe0         ? 3
+                  : first >= 0xf0 && first <= 0xf4 ? 4
+                                                   : 0;
+  if (first == 0xe0) lowest = 0xa0;  /* no longer than needed */
+  if (first == 0xed) highest = 0x9f; /* no surrogates */
+  if (first == 0xf0) lowest = 0x90;
+  if (first == 0xf4) highest = 0x8f; /* up to U+10FFFF */
+  for (size_t i = 1; i < length; i++, lowest = 0x80, highest = 0xbf) {
+    if (text[i] < lowest || text[i] > highest) return 0;
+  }
+  return length;
+}
+
+/* JSON is UTF-8; names in a model may be any bytes. What is not UTF-8 becomes a question mark. */
+static void make_utf8(char *text) {
+  for (size_t at = 0; text[at] != '\0';) {
+    size_t length = utf8_length((const unsigned char *)text + at);
+    if (length == 0) text[at] = '?';
+    at += length == 0 ? 1 : length;
+  }
+}
+
 pleat_status files_write_json(const char *path, const cJSON *json, pleat_error *error) {
   char *text = checked(cJSON_Print(json));
+  make_utf8(text);
   pleat_status status = PLEAT_OK;
   if (strcmp(path, "-") == 0) {
     if (fputs(text, stdout) < 0 || putc('\n', stdout) < 0) status = io_error(error, "standard output", "write");

@@ -89,7 +89,8 @@ static pleat_status merge_type(driver *ctx, pleat_value *value, const pleat_type
 
 /* Computes a node whose inputs are all known and whose outputs are small. That it cannot be computed is no error here:
  * the run will tell. */
-static pleat_status follow_values(driver *ctx, const pleat_node *node, const pleat_type *inputs, const pleat_type *outputs) {
+static pleat_status follow_values(driver *ctx, const pleat_node *node, const pleat_type *inputs,
+                                  const pleat_type *outputs) {
   bool shape_only = node->def != NULL && (node->def->flags & PLEAT_OP_SHAPE_ONLY) != 0;
   if (!pleat_node_is_pure(node)) return PLEAT_OK;
   for (size_t i = 0; i < node->output_count; i++) {

@@ -54,7 +54,7 @@ static bool fits(int rank, const int64_t *dims) {
 /* One input, one output of the given shape. */
 static Onnx__NodeProto *unary(random_graph *g, const char *op, random_value *x, const char *more, int rank,
                               const int64_t *dims) {
-  char inputs[160];
+  char inputs[512];
   if (g->count >= LIMIT_VALUES || !fits(rank, dims)) return NULL;
   snprintf(inputs, sizeof inputs, "%s%s", x->name, more);
   x->is_read = true;

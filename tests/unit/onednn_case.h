@@ -45,9 +45,13 @@ static inline pleat_tensor convert(const pleat_tensor *from, const pleat_layout 
   }
   const pleat_kernel *reorder = pleat_layout_reorder(from->layout, layout);
   pleat_call call = {.input_count = 1, .output_count = 1, .inputs = inputs, .outputs = &output, .wanted = wanted};
+  pleat_error error = PLEAT_ERROR_INIT;
+  char text[256];
   call.threads = 1;
   call.arena = arena;
-  ck_assert_int_eq(pleat_kernel_prepare(reorder, &call), PLEAT_OK);
+  call.error = &error;
+  ck_assert_msg(pleat_kernel_prepare(reorder, &call) == PLEAT_OK, "%s: %s", pleat_tensor_text(from, text, sizeof text),
+                error.message);
   ck_assert_int_eq(run_prepared(reorder, &call), PLEAT_OK);
   pleat_kernel_release(reorder, &call);
   return to;
@@ -144,10 +148,10 @@ static inline double relative_error(const pleat_tensor *found, const pleat_tenso
   return size > 0 ? sqrt(wrong / size) : sqrt(wrong);
 }
 
-/* Every element within `tolerance` of the expected one, relative to it or to `scale`, the largest value around. */
+/* Every element within `tolerance` of the expected one, relative to the largest one, but at least 1. */
 static inline void check_close(const pleat_tensor *found, const pleat_tensor *expected, double tolerance,
                                const char *what) {
-  double scale = 0;
+  double scale = 1;
   ck_assert(pleat_same_shape(found, expected));
   for (size_t i = 0; i < found->count; i++) {
     if (isfinite(element(expected, i)) && fabs(element(expected, i)) > scale) scale = fabs(element(expected, i));

@@ -47,20 +47,21 @@ START_TEST(functions) {
       }
       case_build(&c);
       ck_assert_msg(takes(&c, kernel), "%s has no such kernel", list[i].op);
-      check_against_reference(&c, kernel, "", 0, softmax ? 0 : 1, 2e-6, list[i].op);
+      /* Blocks are padded with zeros, which must stay zeros: Exp and Sigmoid decline such tensors. */
+      const bool zero_stays = strcmp(list[i].op, "Exp") != 0 && strcmp(list[i].op, "Sigmoid") != 0;
+      check_against_reference(&c, kernel, "", 0, !softmax && zero_stays, 2e-6, list[i].op);
     }
   }
 }
 END_TEST
 
-/* Softmax along an axis that is not the last one. */
 START_TEST(softmax_of_channels) {
   uint64_t seed = 4;
   op_case c;
   case_begin(&c, "Softmax", 13);
   case_input(&c, noise_of(&seed, "2,21,6,5"));
   case_int(&c, "axis", 1);
-  check_against_reference(&c, &pleat_onednn_softmax, "", 0, 0, 2e-6, "Softmax along axis 1");
+  check_declines(&c, &pleat_onednn_softmax, 0, "last axis");
 }
 END_TEST
 
@@ -173,8 +174,9 @@ START_TEST(binaries) {
     unsigned blocked;
   } pairs[] = {{"2,17,4,5", "2,17,4,5", 3},
                {"1,32,4,5", "1,32,1,1", 3},
-               {"2,24,3,3", "1,24,1,1", 1},
-               {"2,5,4,5", "1", 1},
+               {"2,32,3,3", "2,32,1,1", 1},
+               {"2,16,4,5", "1", 1},
+               {"2,24,3,3", "1,24,1,1", 0},
                {"3,4", "4", 0},
                {"7", "7", 0}};
   uint64_t seed = 31;
@@ -189,7 +191,9 @@ START_TEST(binaries) {
       if (fabsf(b[k]) < 0.1f) b[k] = 0.25f;
     }
     snprintf(what, sizeof what, "%s of %s and %s", c.op, pairs[i / 6].a, pairs[i / 6].b);
-    check_against_reference(&c, &pleat_onednn_binary, "", 0, pairs[i / 6].blocked, 2e-6, what);
+    /* 0 / 0 in the padding of blocks: declined. */
+    const bool padded = c.inputs[0]->rank == 4 && c.inputs[0]->dims[1] % 16 != 0 && strcmp(c.op, "Div") == 0;
+    check_against_reference(&c, &pleat_onednn_binary, "", 0, padded ? 0 : pairs[i / 6].blocked, 2e-6, what);
   }
 }
 END_TEST
@@ -264,7 +268,7 @@ START_TEST(matrix_products) {
 END_TEST
 
 START_TEST(gemms) {
-  static const char *const addends[] = {"", "9", "6,9", "6,1", "1,9", "1"};
+  static const char *const addends[] = {"", "9", "6,9", "1,9", "1", "1,1"};
   uint64_t seed = 42;
   for (int i = 0; i < 48; i++) {
     op_case c;

@@ -292,6 +292,7 @@ START_TEST(external_refused) {
   char link[64];
   ck_assert_int_eq(symlink("/etc/passwd", path_in(folder, "link", link, sizeof link)), 0);
   ck_assert_int_eq(mkfifo(path_in(folder, "pipe", link, sizeof link), 0600), 0);
+  ck_assert_int_eq(mkdir(path_in(folder, "sub", link, sizeof link), 0700), 0);
   wire graph = {0};
   wire tensor = wire_external("bad", 4, refused[_i].location, refused[_i].offset, refused[_i].length);
   wire_child(&graph, GRAPH_INITIALIZER, &tensor);
