@@ -1,4 +1,5 @@
-/* LpPool: the p-norm of each window; padding counts as zero. Sums are taken in double. */
+/* LpPool: the p-norm of each window, (sum |x|^p)^(1/p); padding counts as zero. Sums are taken in double. Source:
+ * the ONNX specification of LpPool-1 to -22 (opset 1 has a float p). */
 #include "ops/lp_norm.h"
 #include "ops/pool.h"
 #include "ops/slices.h"

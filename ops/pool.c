@@ -1,4 +1,5 @@
-/* Shared parts of the pools; see pool.h. */
+/* What MaxPool, AveragePool and LpPool share: inference, and the window's geometry as plain numbers for the loops
+ * (pool.h). Source: the operators' ONNX specifications; output sizes and ceil_mode come from conv_shape.h. */
 #include "ops/pool.h"
 
 #include "ops/slices.h"

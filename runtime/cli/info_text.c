@@ -173,6 +173,8 @@ static void print_steps(const pleat_plan_info *plan, FILE *file) {
   fputs("\nsteps\n", file);
   text_table_print(table, file, 2);
   text_table_destroy(table);
+  if (plan->reorder_count > 0)
+    fprintf(file, "  %zu of them only change a memory layout (Reorder)\n", plan->reorder_count);
 }
 
 void info_print(const facts *facts, bool nodes, bool kernels, FILE *file) {
