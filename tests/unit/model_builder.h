@@ -27,7 +27,7 @@ static inline size_t shape_count(const char *text) {
 }
 
 static inline Onnx__ValueInfoProto *info_of(builder *b, const char *name, pleat_dtype dtype, const char *shape) {
-  int64_t dims[PLEAT_MAX_RANK];
+  int64_t dims[PLEAT_MAX_RANK] = {0};
   int rank = strcmp(shape, "?") == 0 ? -1 : shape_dims(shape, dims);
   Onnx__ValueInfoProto *info = build_info(b, name, dtype, rank, dims);
   for (int i = 0; i < rank; i++) { /* the symbol as it is written, in place of "N" */
