@@ -78,7 +78,4 @@ pleat_status pleat_fold_dropout_trains(pleat_pass_context *ctx, const pleat_node
 /* Whether the user's --only and --skip let this node be folded. */
 bool pleat_fold_wants(const pleat_pass_context *ctx, const pleat_node *node);
 
-/* Whether any pass said something about the node. */
-bool pleat_report_has(const pleat_pass_context *ctx, const pleat_node *node);
-
 #endif

@@ -223,10 +223,6 @@ const char *pleat_report_record(pleat_report *report) {
   return text;
 }
 
-bool pleat_report_has(const pleat_pass_context *ctx, const pleat_node *node) {
-  return node->id < ctx->report->node_count && ctx->report->entry_of[node->id] != 0;
-}
-
 pleat_status pleat_report_finish(pleat_report *report, const pleat_graph *graph, pleat_fold_report **out_report,
                                  pleat_error *error) {
   owned_report *owned = pleat_arena_alloc(report->arena, sizeof *owned);

@@ -1,7 +1,7 @@
 /* Ready-made inference that many operators share; see ops.h.
  *
  * Invariants: what is not known never makes inference fail, while two known facts that contradict each other always
- * do, with a message that names operator and input. Broadcasting follows ONNX's Broadcasting.md (the rule of NumPy). */
+ * do, with a message that names operator and input. (Broadcasting: broadcast.c.) */
 #include "ops/ops.h"
 
 pleat_status pleat_infer_same(pleat_infer *ctx) {
@@ -13,42 +13,6 @@ pleat_status pleat_infer_same(pleat_infer *ctx) {
   out->kind = ctx->inputs[0].kind;
   out->dtype = ctx->inputs[0].dtype;
   out->shape = ctx->inputs[0].shape;
-  return PLEAT_OK;
-}
-
-static pleat_status check_operand(const pleat_infer *ctx, size_t i, pleat_dtype expected) {
-  const pleat_type *input = &ctx->inputs[i];
-  if (input->kind != PLEAT_KIND_TENSOR) {
-    return pleat_fail(ctx->error, PLEAT_SHAPE_MISMATCH, "%s: input %zu must be a tensor, not a sequence or optional",
-                      ctx->node->op_type, i);
-  }
-  if (input->dtype != PLEAT_UNDEFINED && expected != PLEAT_UNDEFINED && input->dtype != expected) {
-    return pleat_fail(ctx->error, PLEAT_SHAPE_MISMATCH,
-                      "%s: inputs must have one type: expected %s, found %s in input %zu; add a Cast",
-                      ctx->node->op_type, pleat_dtype_name(expected), pleat_dtype_name(input->dtype), i);
-  }
-  return PLEAT_OK;
-}
-
-pleat_status pleat_infer_broadcast(pleat_infer *ctx) {
-  pleat_type *out = pleat_infer_out(ctx, 0);
-  pleat_dtype dtype = PLEAT_UNDEFINED;
-  pleat_shape shape = {.rank = 0};
-  for (size_t i = 0; i < ctx->input_count; i++) {
-    const pleat_shape before = shape;
-    if (!ctx->inputs[i].present) continue;
-    PLEAT_TRY(check_operand(ctx, i, dtype));
-    if (dtype == PLEAT_UNDEFINED) dtype = ctx->inputs[i].dtype;
-    if (!pleat_shape_broadcast(&before, &ctx->inputs[i].shape, &shape)) {
-      char left[256], right[256];
-      return pleat_fail(ctx->error, PLEAT_SHAPE_MISMATCH, "%s: input %zu of shape %s does not broadcast with %s",
-                        ctx->node->op_type, i, pleat_shape_text(&ctx->inputs[i].shape, right, sizeof right),
-                        pleat_shape_text(&before, left, sizeof left));
-    }
-  }
-  if (out == NULL) return PLEAT_OK;
-  out->dtype = dtype;
-  out->shape = shape;
   return PLEAT_OK;
 }
 

@@ -48,8 +48,7 @@ static inline pleat_type *pleat_infer_out(const pleat_infer *ctx, size_t i) {
 int pleat_infer_ints(const pleat_infer *ctx, size_t i, int64_t *out_values, int max, pleat_status *status);
 
 /* Ready-made inference (infer_common.c). */
-pleat_status pleat_infer_same(pleat_infer *ctx);      /* output 0 = type and shape of input 0 */
-pleat_status pleat_infer_broadcast(pleat_infer *ctx); /* all inputs broadcast; dtype of input 0 */
+pleat_status pleat_infer_same(pleat_infer *ctx); /* output 0 = type and shape of input 0 */
 
 /* ---- versions and attributes as data ---- */
 

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/memory.h"
+
 static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
 static dnnl_engine_t cpu_engine;
 static dnnl_stream_t cpu_stream;
@@ -139,7 +141,7 @@ pleat_status pleat_dnn_fixed(pleat_call *call, int id, void *data, const dnnl_me
 
 static void *own(pleat_call *call, size_t bytes) {
   pleat_dnn *dnn = call->state;
-  void *memory = bytes <= SIZE_MAX - 64 ? aligned_alloc(64, (bytes + 63) & ~(size_t)63) : NULL;
+  void *memory = pleat_alloc_aligned(bytes);
   if (memory == NULL) return NULL;
   if (PLEAT_PUSH(call->arena, dnn->owned, dnn->owned_count, dnn->owned_capacity, memory)) return memory;
   free(memory);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/checked.h"
+#include "core/memory.h"
 #include "graph/graph_private.h"
 #include "graph/infer.h"
 
@@ -64,7 +65,6 @@ static pleat_status run_reference(const pleat_node *node, const pleat_tensor *co
                                   pleat_tensor **outputs, pleat_error *error) {
   pleat_status status = PLEAT_OK;
   void *workspace = NULL;
-  size_t room = 0;
   pleat_arena *arena = pleat_arena_create();
   if (arena == NULL) return PLEAT_OOM(error);
   pleat_call call = {.node = node,
@@ -84,7 +84,7 @@ static pleat_status run_reference(const pleat_node *node, const pleat_tensor *co
   }
   PLEAT_CHECK(pleat_kernel_prepare(kernel, &call));
   if (call.workspace_size > 0) {
-    if (pleat_align_up(call.workspace_size, 64, &room)) workspace = aligned_alloc(64, room);
+    workspace = pleat_alloc_aligned(call.workspace_size);
     if (workspace == NULL) status = PLEAT_OOM(error);
   }
   call.workspace = workspace;

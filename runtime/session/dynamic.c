@@ -4,17 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/memory.h"
 #include "session/workspace.h"
 
 static pleat_status grow_buffer(pleat_workspace *ws, uint32_t slot, size_t bytes, pleat_error *error) {
   if (bytes > ws->buffer_sizes[slot] || ws->buffers[slot] == NULL) {
-    size_t size = ((bytes + 63) & ~(size_t)63) + 64;
     free(ws->buffers[slot]);
     ws->buffer_sizes[slot] = 0;
-    ws->buffers[slot] = aligned_alloc(64, size);
+    ws->buffers[slot] = pleat_alloc_aligned(bytes);
     if (ws->buffers[slot] == NULL)
-      return pleat_fail(error, PLEAT_OUT_OF_MEMORY, "no %zu bytes for an activation", size);
-    ws->buffer_sizes[slot] = size;
+      return pleat_fail(error, PLEAT_OUT_OF_MEMORY, "no %zu bytes for an activation", bytes);
+    ws->buffer_sizes[slot] = bytes;
   }
   ws->tensors[slot].data = ws->buffers[slot];
   return PLEAT_OK;
@@ -50,7 +50,7 @@ static pleat_status shape_outputs(pleat_workspace *ws, const pleat_step *step, c
 /* Runs a prepared call: with a workspace, and the run's arena for strings and items. */
 static pleat_status run_prepared(const pleat_kernel *kernel, const pleat_call *prepared, pleat_arena *run_arena) {
   pleat_call call = *prepared;
-  call.workspace = aligned_alloc(64, ((call.workspace_size + 63) & ~(size_t)63) + 64);
+  call.workspace = pleat_alloc_aligned(call.workspace_size);
   if (call.workspace == NULL) return PLEAT_OOM(call.error);
   pleat_status status = pleat_kernel_open(kernel, &call);
   if (status == PLEAT_OK) {

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/memory.h"
 #include "session/session_private.h"
 
 /* ---- inputs ---- */
@@ -88,7 +89,7 @@ static void free_data(void *user, void *data) {
 /* A tensor for an output that is written in place: not zeroed, every byte will be written. */
 static pleat_status make_output(const pleat_tensor *shape, pleat_tensor **out_tensor, pleat_error *error) {
   size_t bytes = pleat_bytes(shape);
-  void *data = aligned_alloc(64, ((bytes + 63) & ~(size_t)63) + 64);
+  void *data = pleat_alloc_aligned(bytes);
   if (data == NULL) return pleat_fail(error, PLEAT_OUT_OF_MEMORY, "no %zu bytes for an output", bytes);
   pleat_status status =
       pleat_tensor_wrap(shape->dtype, shape->rank, shape->dims, data, bytes, free_data, NULL, out_tensor, error);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/memory.h"
+
 static const pleat_slot *root_of(const pleat_plan *plan, uint32_t slot) {
   while (plan->slots[slot].root != slot) slot = plan->slots[slot].root;
   return &plan->slots[slot];
@@ -98,7 +100,7 @@ pleat_status pleat_workspace_create(const pleat_plan *plan, pleat_workspace **ou
   ws->plan = plan;
   ws->arena = pleat_arena_create();
   ws->run_arena = pleat_arena_create();
-  ws->memory = aligned_alloc(64, plan->arena_bytes + 64); /* arena_bytes is a multiple of 64 */
+  ws->memory = pleat_alloc_aligned(plan->arena_bytes);
   if (ws->arena == NULL || ws->run_arena == NULL || ws->memory == NULL) {
     status = pleat_fail(error, PLEAT_OUT_OF_MEMORY, "no %zu bytes for activations", plan->arena_bytes);
     goto fail;
