@@ -1,0 +1,90 @@
+/* What the kernels for x86 share: the code of each instruction set as a table of functions, packed weights, and what a
+ * result ends with.
+ *
+ * All of them work on float tensors whose channels lie in blocks of as many as a vector holds (ops/layout.h): [batch,
+ * blocks, positions..., lanes]. The lanes of the last block that are no channels are zero, in every tensor.
+ *
+ * code.inc is compiled once per instruction set, and only that code may use it; everything else here is plain C. */
+#ifndef PLEAT_OPS_X86_X86_H
+#define PLEAT_OPS_X86_X86_H
+
+#include "ops/kernels.h"
+#include "ops/layout.h"
+
+/* ---- what a result ends with ---- (activation.c) */
+
+typedef enum pleat_x86_curve {
+  PLEAT_X86_CLAMP, /* Relu, Clip, or nothing at all: only low and high count */
+  PLEAT_X86_LEAKY,
+  PLEAT_X86_SIGMOID,
+  PLEAT_X86_SILU,
+  PLEAT_X86_HARD_SIGMOID,
+  PLEAT_X86_HARD_SWISH
+} pleat_x86_curve;
+
+/* y = curve(min(high, max(low, x))); low and high are infinite where the curve is no clamp. */
+typedef struct pleat_x86_activation {
+  pleat_x86_curve curve;
+  float low, high;
+  float alpha, beta; /* of the curve */
+} pleat_x86_activation;
+
+/* Of a fused node, or of one without an activation. False: one that nothing here computes. */
+bool pleat_x86_activation_of(const pleat_node *node, pleat_x86_activation *out_activation);
+/* Whether it leaves zero at zero, as the lanes that are no channels must be. */
+bool pleat_x86_keeps_zero(const pleat_x86_activation *activation);
+
+/* ---- the code of one instruction set ---- */
+
+/* One tile of a product: `rows` positions by one or two blocks of channels,
+ *
+ *   c[j][i] = act(bias[j] + addend[j][i] + sum over blocks b and lanes k of a[offsets[b] + i * step + k] * w[b][k][j]).
+ *
+ * Positions lie next to each other in c and addend; in a they are `lanes` (step 1) or twice that (step 2) apart. */
+typedef struct pleat_x86_tile {
+  const float *a;
+  const ptrdiff_t *offsets; /* in floats */
+  int blocks;               /* of depth, each of `lanes` */
+  int last;                 /* how many lanes of the last block count */
+  const float *w;           /* [blocks][lanes][columns][lanes], aligned */
+  const float *bias;        /* [columns][lanes] */
+  const float *addend[2];   /* NULL: none */
+  float *c[2];
+  const pleat_x86_activation *activation;
+} pleat_x86_tile;
+
+typedef void pleat_x86_tile_function(const pleat_x86_tile *tile);
+
+enum { PLEAT_X86_MAX_ROWS = 14 };
+
+/* Winograd's F(4x4, 3x3) on one block of channels: tiles of 6x6 inputs, 4x4 outputs. (winograd.inc) */
+enum { PLEAT_X86_WINOGRAD_IN = 6, PLEAT_X86_WINOGRAD_OUT = 4, PLEAT_X86_WINOGRAD_POINTS = 36 };
+
+typedef struct pleat_x86_code {
+  const char *name;
+  int lanes;
+  int rows;                                                       /* the most positions in a tile */
+  pleat_x86_tile_function *product[2][2][PLEAT_X86_MAX_ROWS + 1]; /* [step - 1][columns - 1][rows] */
+  /* v[p * point_stride + lane] for the tile whose first input is at (row, column), which may lie outside. */
+  void (*winograd_input)(const float *x, int height, int width, int row, int column, float *v, ptrdiff_t point_stride);
+  /* y, `addend` (may be NULL): the whole plane; (row, column): the tile's first output, inside of it. */
+  void (*winograd_output)(const float *m, ptrdiff_t point_stride, const float *bias, const float *addend, float *y,
+                          int height, int width, int row, int column, const pleat_x86_activation *activation);
+  /* u[p * point_stride + k * columns * lanes + j] of `depth` filters of `count` <= columns * lanes channels:
+   * w[j * channel_stride + k * 9 + tap]. The other channels get zeros. */
+  void (*winograd_weights)(const float *w, size_t channel_stride, int depth, int count, int columns, float *u,
+                           size_t point_stride);
+} pleat_x86_code;
+
+/* The best that this CPU runs; NULL: none of them. (isa.c) */
+const pleat_x86_code *pleat_x86_code_of_cpu(void);
+
+extern const pleat_x86_code pleat_x86_avx512, pleat_x86_avx2;
+
+/* ---- words for supports ---- (isa.c) */
+
+/* Why such a convolution is not for the kernels here, whatever its window; NULL: none. Takes FusedConv and Conv with
+ * constant weights and one or two spatial axes. */
+const char *pleat_x86_refuse_conv(const pleat_call *call);
+
+#endif
