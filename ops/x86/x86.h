@@ -81,10 +81,39 @@ const pleat_x86_code *pleat_x86_code_of_cpu(void);
 
 extern const pleat_x86_code pleat_x86_avx512, pleat_x86_avx2;
 
-/* ---- words for supports ---- (isa.c) */
+/* ---- convolutions ---- (geometry.c) */
 
-/* Why such a convolution is not for the kernels here, whatever its window; NULL: none. Takes FusedConv and Conv with
+/* A convolution over planes; with one spatial axis, planes of one line. */
+typedef struct pleat_x86_conv {
+  const pleat_x86_code *code;
+  pleat_x86_activation activation;
+  int64_t batch;
+  int groups;
+  int in_channels, out_channels; /* of one group */
+  int in_blocks, out_blocks;     /* likewise; the last is padded only where there is one group */
+  int height, width, out_height, out_width;
+  int kernel[2], stride[2], dilation[2], pad_begin[2], pad_end[2];
+  const float *bias; /* of every block, zeros where there is none */
+} pleat_x86_conv;
+
+enum { PLEAT_X86_X, PLEAT_X86_W, PLEAT_X86_B, PLEAT_X86_Z }; /* inputs of Conv and pleat.FusedConv */
+
+/* Why such a convolution is not for the kernels here, whatever its window; NULL: none. Takes Conv and FusedConv with
  * constant weights and one or two spatial axes. */
 const char *pleat_x86_refuse_conv(const pleat_call *call);
+/* Describes what was not refused, asks for the inputs' layouts and announces the output's. Declines sizes beyond an
+ * int. */
+pleat_status pleat_x86_describe_conv(pleat_call *call, pleat_x86_conv *out_conv);
+
+/* Floats of one plane of a block. */
+static inline ptrdiff_t pleat_x86_plane(const pleat_x86_conv *conv) {
+  return (ptrdiff_t)conv->height * conv->width * conv->code->lanes;
+}
+static inline ptrdiff_t pleat_x86_out_plane(const pleat_x86_conv *conv) {
+  return (ptrdiff_t)conv->out_height * conv->out_width * conv->code->lanes;
+}
+static inline int pleat_x86_divide_up(int a, int b) {
+  return a / b + (a % b != 0);
+}
 
 #endif

@@ -1,0 +1,252 @@
+/* Direct convolution as products of tiles: the positions of one line of the output by two blocks of channels, over all
+ * taps and input channels, read where they lie. Only padding costs a copy of the input, with its borders.
+ *
+ * Work is cut into items: some tiles by as many filters as the second-level cache holds. A thread takes the next item
+ * when it has done one; who computes an item does not change its result. */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "core/memory.h"
+#include "ops/x86/x86.h"
+
+typedef struct direct {
+  pleat_x86_conv conv;
+  float *weights; /* [groups][pairs][depth][columns][lanes]: pairs of out blocks; malloc'd */
+  ptrdiff_t *offsets;
+  int depth_blocks; /* in blocks by taps */
+  int last;         /* lanes of the last depth block that count */
+  int pairs;        /* of one group, the last maybe a single block */
+  bool is_padded;
+  int lines, line;         /* output lines and their length: one long line where lines follow each other in x too */
+  int padded_height, padded_width;
+  int line_tiles;          /* tiles in a line */
+  int chunk_pairs, chunks; /* pairs of an item, and items along the pairs */
+  int item_tiles, pieces;  /* tiles of an item, and items along the tiles of a sample */
+} direct;
+
+/* One run. */
+typedef struct job {
+  const direct *d;
+  const float *x, *z;
+  float *y, *padded;
+  int64_t first_sample;
+  int64_t items; /* of this pass */
+  atomic_llong next;
+} job;
+
+static const char *supports(const pleat_call *call) {
+  const char *reason = pleat_x86_refuse_conv(call);
+  if (reason != NULL) return reason;
+  size_t count = 0;
+  const int64_t *strides = NULL;
+  count = pleat_attr_ints(call->node, "strides", &strides);
+  if (count > 0 && strides[count - 1] > 2) return "a stride above 2";
+  return NULL;
+}
+
+/* ---- preparing ---- */
+
+/* Filters of one pair of blocks: `columns` blocks of `lanes`, of which `count` channels exist. */
+static void pack_pair(const direct *d, const float *w, int count, int columns, float *to) {
+  const pleat_x86_conv *conv = &d->conv;
+  const int lanes = conv->code->lanes, taps = conv->kernel[0] * conv->kernel[1];
+  const size_t filter = (size_t)conv->in_channels * (size_t)taps;
+  for (int block = 0; block < conv->in_blocks; block++) {
+    const int channels = conv->in_channels - block * lanes < lanes ? conv->in_channels - block * lanes : lanes;
+    for (int tap = 0; tap < taps; tap++) {
+      for (int k = 0; k < lanes; k++, to += columns * lanes) {
+        const float *from = w + (size_t)(block * lanes + k) * (size_t)taps + (size_t)tap;
+        for (int j = 0; j < columns * lanes; j++) to[j] = k < channels && j < count ? from[(size_t)j * filter] : 0;
+      }
+    }
+  }
+}
+
+static size_t pair_floats(const direct *d) {
+  return (size_t)d->depth_blocks * (size_t)d->conv.code->lanes * 2 * (size_t)d->conv.code->lanes;
+}
+static size_t group_floats(const direct *d) {
+  return pair_floats(d) / 2 * (size_t)d->conv.out_blocks;
+}
+
+static pleat_status pack(direct *d, const pleat_call *call) {
+  const pleat_x86_conv *conv = &d->conv;
+  const int lanes = conv->code->lanes;
+  const float *w = call->inputs[PLEAT_X86_W]->data;
+  const size_t filter = (size_t)conv->in_channels * (size_t)(conv->kernel[0] * conv->kernel[1]);
+  d->weights = pleat_alloc_aligned(group_floats(d) * (size_t)conv->groups * sizeof *d->weights);
+  if (d->weights == NULL) return PLEAT_OOM(call->error);
+#pragma omp parallel for num_threads(call->threads)
+  for (int i = 0; i < conv->groups * d->pairs; i++) {
+    const int group = i / d->pairs, pair = i % d->pairs;
+    const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1, left = conv->out_channels - 2 * pair * lanes;
+    pack_pair(d, w + (size_t)(group * conv->out_channels + 2 * pair * lanes) * filter, left, columns,
+              d->weights + (size_t)group * group_floats(d) + (size_t)pair * pair_floats(d));
+  }
+  return PLEAT_OK;
+}
+
+/* Where the blocks of depth lie, from a tile's first position on. */
+static bool set_offsets(direct *d, pleat_arena *arena) {
+  const pleat_x86_conv *conv = &d->conv;
+  const int lanes = conv->code->lanes;
+  const ptrdiff_t plane = (ptrdiff_t)d->padded_height * d->padded_width * lanes;
+  ptrdiff_t *at = d->offsets = pleat_arena_array(arena, (size_t)d->depth_blocks, sizeof *d->offsets);
+  if (at == NULL) return false;
+  for (int block = 0; block < conv->in_blocks; block++) {
+    for (int i = 0; i < conv->kernel[0]; i++) {
+      for (int j = 0; j < conv->kernel[1]; j++)
+        *at++ = block * plane +
+                ((ptrdiff_t)i * conv->dilation[0] * d->padded_width + (ptrdiff_t)j * conv->dilation[1]) * lanes;
+    }
+  }
+  return true;
+}
+
+/* How the work is cut: filters that stay in the second-level cache, and some items for each thread. */
+static void set_items(direct *d, int threads) {
+  enum { CACHED_BYTES = 256 * 1024, ITEMS_PER_THREAD = 6 };
+  const int tiles = d->lines * d->line_tiles;
+  const size_t bytes = pair_floats(d) * sizeof(float);
+  d->chunk_pairs = bytes >= CACHED_BYTES ? 1 : (int)(CACHED_BYTES / bytes);
+  if (d->chunk_pairs > d->pairs) d->chunk_pairs = d->pairs;
+  d->chunks = pleat_x86_divide_up(d->pairs, d->chunk_pairs);
+  d->chunk_pairs = pleat_x86_divide_up(d->pairs, d->chunks);
+  const int64_t whole = (int64_t)d->chunks * d->conv.groups * (d->is_padded ? 1 : d->conv.batch);
+  const int64_t wanted = threads == 1 ? 1 : ((int64_t)threads * ITEMS_PER_THREAD + whole - 1) / whole;
+  d->item_tiles = pleat_x86_divide_up(tiles, wanted < tiles ? (int)wanted : tiles);
+  d->pieces = pleat_x86_divide_up(tiles, d->item_tiles);
+}
+
+static pleat_status prepare(pleat_call *call) {
+  direct *d = pleat_call_state(call, sizeof *d);
+  if (d == NULL) return PLEAT_OOM(call->error);
+  PLEAT_TRY(pleat_x86_describe_conv(call, &d->conv));
+  const pleat_x86_conv *conv = &d->conv;
+  const int taps = conv->kernel[0] * conv->kernel[1], lanes = conv->code->lanes;
+  d->is_padded = conv->pad_begin[0] + conv->pad_begin[1] + conv->pad_end[0] + conv->pad_end[1] > 0;
+  d->padded_height = conv->height + conv->pad_begin[0] + conv->pad_end[0];
+  d->padded_width = conv->width + conv->pad_begin[1] + conv->pad_end[1];
+  d->depth_blocks = conv->in_blocks * taps;
+  d->last = taps == 1 && conv->in_channels % lanes != 0 ? conv->in_channels % lanes : lanes;
+  d->pairs = pleat_x86_divide_up(conv->out_blocks, 2);
+  const bool is_flat = taps == 1 && !d->is_padded && conv->stride[0] == 1 && conv->stride[1] == 1;
+  d->lines = is_flat ? 1 : conv->out_height;
+  d->line = is_flat ? conv->out_height * conv->out_width : conv->out_width;
+  d->line_tiles = pleat_x86_divide_up(d->line, conv->code->rows);
+  set_items(d, call->threads);
+  if (!set_offsets(d, call->arena)) return PLEAT_OOM(call->error);
+  if (d->is_padded) {
+    call->workspace_size = (size_t)conv->groups * (size_t)conv->in_blocks * (size_t)d->padded_height *
+                           (size_t)d->padded_width * (size_t)lanes * sizeof(float);
+  }
+  return pack(d, call);
+}
+
+static void release(void *state) {
+  free(((direct *)state)->weights);
+}
+
+/* ---- running ---- */
+
+/* One block of a sample's channels with its borders of zeros. */
+static void pad_block(const direct *d, const float *x, float *to) {
+  const pleat_x86_conv *conv = &d->conv;
+  const size_t lanes = (size_t)conv->code->lanes, line = (size_t)d->padded_width * lanes;
+  const size_t left = (size_t)conv->pad_begin[1] * lanes, inner = (size_t)conv->width * lanes;
+  for (int i = 0; i < d->padded_height; i++, to += line) {
+    const int row = i - conv->pad_begin[0];
+    if (row < 0 || row >= conv->height) {
+      memset(to, 0, line * sizeof *to);
+      continue;
+    }
+    memset(to, 0, left * sizeof *to);
+    memcpy(to + left, x + (size_t)row * inner, inner * sizeof *to);
+    memset(to + left + inner, 0, (line - left - inner) * sizeof *to);
+  }
+}
+
+/* All pairs of the chunk for one tile: `tile` has what they share. */
+static void run_tile(const direct *d, pleat_x86_tile *tile, int first_pair, int end_pair, int rows, const float *weights,
+                     const float *bias, const float *z, float *y) {
+  const pleat_x86_conv *conv = &d->conv;
+  const int lanes = conv->code->lanes, step = d->conv.stride[1];
+  const ptrdiff_t plane = pleat_x86_out_plane(conv);
+  for (int pair = first_pair; pair < end_pair; pair++) {
+    const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1;
+    tile->w = weights + (size_t)pair * pair_floats(d);
+    tile->bias = bias + 2 * pair * lanes;
+    for (int j = 0; j < columns; j++) {
+      tile->c[j] = y + (2 * pair + j) * plane;
+      tile->addend[j] = z != NULL ? z + (2 * pair + j) * plane : NULL;
+    }
+    conv->code->product[step - 1][columns - 1][rows](tile);
+  }
+}
+
+static void run_item(const job *job, int64_t item) {
+  const direct *d = job->d;
+  const pleat_x86_conv *conv = &d->conv;
+  const int lanes = conv->code->lanes, tiles = d->lines * d->line_tiles;
+  const int piece = (int)(item % d->pieces), chunk = (int)(item / d->pieces % d->chunks);
+  const int group = (int)(item / d->pieces / d->chunks % conv->groups);
+  const int64_t sample = item / d->pieces / d->chunks / conv->groups + job->first_sample;
+  const ptrdiff_t in_plane = (ptrdiff_t)d->padded_height * d->padded_width * lanes;
+  const ptrdiff_t out_group = conv->out_blocks * pleat_x86_out_plane(conv);
+  const float *x = (d->is_padded ? job->padded : job->x + sample * conv->groups * conv->in_blocks * in_plane) +
+                   group * conv->in_blocks * in_plane;
+  const ptrdiff_t out = (sample * conv->groups + group) * out_group;
+  const int end_pair = (chunk + 1) * d->chunk_pairs < d->pairs ? (chunk + 1) * d->chunk_pairs : d->pairs;
+  const int end = (piece + 1) * d->item_tiles < tiles ? (piece + 1) * d->item_tiles : tiles;
+  pleat_x86_tile tile = {
+      .offsets = d->offsets, .blocks = d->depth_blocks, .last = d->last, .activation = &conv->activation};
+  for (int t = piece * d->item_tiles; t < end; t++) {
+    const int line = t / d->line_tiles, part = t % d->line_tiles;
+    const int first = (int)((int64_t)d->line * part / d->line_tiles);
+    const int rows = (int)((int64_t)d->line * (part + 1) / d->line_tiles) - first;
+    const ptrdiff_t at = out + ((ptrdiff_t)line * d->line + first) * lanes;
+    tile.a = x + ((ptrdiff_t)line * conv->stride[0] * d->padded_width + (ptrdiff_t)first * conv->stride[1]) * lanes;
+    run_tile(d, &tile, chunk * d->chunk_pairs, end_pair, rows, d->weights + (size_t)group * group_floats(d),
+             conv->bias + group * conv->out_blocks * lanes, job->z != NULL ? job->z + at : NULL, job->y + at);
+  }
+}
+
+static void run_pass(job *job, int threads) {
+  atomic_init(&job->next, 0);
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+  for (int t = 0; t < threads; t++) {
+    for (int64_t item; (item = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed)) < job->items;)
+      run_item(job, item);
+  }
+}
+
+static pleat_status run(const pleat_call *call) {
+  const direct *d = call->state;
+  const pleat_x86_conv *conv = &d->conv;
+  const pleat_tensor *z = pleat_in(call, PLEAT_X86_Z);
+  const int blocks = conv->groups * conv->in_blocks;
+  job job = {.d = d,
+             .x = call->inputs[PLEAT_X86_X]->data,
+             .z = z != NULL ? z->data : NULL,
+             .y = call->outputs[0]->data,
+             .padded = call->workspace};
+  job.items = (int64_t)d->pieces * d->chunks * conv->groups * (d->is_padded ? 1 : conv->batch);
+  if (!d->is_padded) run_pass(&job, call->threads);
+  for (; d->is_padded && job.first_sample < conv->batch; job.first_sample++) {
+    const float *x = job.x + job.first_sample * blocks * pleat_x86_plane(conv);
+    const ptrdiff_t padded = (ptrdiff_t)d->padded_height * d->padded_width * conv->code->lanes;
+#pragma omp parallel for num_threads(call->threads)
+    for (int i = 0; i < blocks; i++) pad_block(d, x + i * pleat_x86_plane(conv), job.padded + i * padded);
+    run_pass(&job, call->threads);
+  }
+  return PLEAT_OK;
+}
+
+const pleat_kernel pleat_x86_conv_direct = {.name = "direct",
+                                            .types = PLEAT_M_F32,
+                                            .flags = PLEAT_KERNEL_LAYOUTS,
+                                            .inplace = 1u << PLEAT_X86_Z,
+                                            .supports = supports,
+                                            .prepare = prepare,
+                                            .run = run,
+                                            .release = release};

@@ -1,0 +1,84 @@
+/* What convolutions here have in common: which they decline, and their geometry from node and shapes. */
+#include <limits.h>
+#include <string.h>
+
+#include "ops/conv_shape.h"
+#include "ops/x86/x86.h"
+
+const char *pleat_x86_refuse_conv(const pleat_call *call) {
+  const pleat_x86_code *code = pleat_x86_code_of_cpu();
+  const pleat_tensor *x = call->inputs[PLEAT_X86_X], *w = call->inputs[PLEAT_X86_W], *b = pleat_in(call, PLEAT_X86_B);
+  const pleat_tensor *y = call->outputs[0];
+  pleat_x86_activation activation;
+  if (code == NULL) return "this CPU has neither AVX2 nor AVX-512";
+  if (call->wanted == NULL) return "only where layouts are planned";
+  if (x->rank < 3 || x->rank > 4) return "not for this number of dimensions";
+  if (x->count == 0 || w->count == 0 || y->count == 0) return "an empty tensor";
+  if (w->data == NULL || (b != NULL && b->data == NULL)) return "weight or bias is not constant";
+  if (x->dims[1] < code->lanes || y->dims[1] < code->lanes) return "fewer channels than a vector holds";
+  const int64_t groups = pleat_attr_int(call->node, "group");
+  if (groups > 1 && (w->dims[1] % code->lanes != 0 || w->dims[0] / groups % code->lanes != 0))
+    return "groups that are no whole vectors";
+  if (!pleat_x86_activation_of(call->node, &activation)) return "not with this activation";
+  if (y->dims[1] % code->lanes != 0 && !pleat_x86_keeps_zero(&activation)) return "its activation does not keep zero";
+  return NULL;
+}
+
+/* Sizes as ints, planes of one line where there is one axis. False: beyond an int. */
+static bool set_sizes(pleat_x86_conv *conv, const pleat_call *call, const pleat_window *window) {
+  const pleat_tensor *x = call->inputs[PLEAT_X86_X], *w = call->inputs[PLEAT_X86_W], *y = call->outputs[0];
+  const int first = 2 - window->spatial, lanes = conv->code->lanes;
+  int *const sizes[] = {&conv->height, &conv->width}, *const outs[] = {&conv->out_height, &conv->out_width};
+  int64_t padded = 1;
+  *sizes[0] = *outs[0] = conv->kernel[0] = conv->stride[0] = conv->dilation[0] = 1;
+  if (w->dims[0] > INT_MAX / 64 || x->dims[1] > INT_MAX / 64) return false;
+  for (int i = 0; i < window->spatial; i++) {
+    const int64_t size = x->dims[2 + i] + window->pad_begin[i] + window->pad_end[i];
+    if (size > INT_MAX || y->dims[2 + i] > INT_MAX || (padded *= size) > INT_MAX) return false;
+    *sizes[first + i] = (int)x->dims[2 + i];
+    *outs[first + i] = (int)y->dims[2 + i];
+    conv->kernel[first + i] = (int)window->kernel[i];
+    conv->stride[first + i] = (int)window->stride[i];
+    conv->dilation[first + i] = (int)window->dilation[i];
+    conv->pad_begin[first + i] = (int)window->pad_begin[i];
+    conv->pad_end[first + i] = (int)window->pad_end[i];
+  }
+  conv->batch = x->dims[0];
+  conv->groups = (int)pleat_attr_int(call->node, "group");
+  conv->in_channels = (int)w->dims[1];
+  conv->out_channels = (int)w->dims[0] / conv->groups;
+  conv->in_blocks = pleat_x86_divide_up(conv->in_channels, lanes);
+  conv->out_blocks = pleat_x86_divide_up(conv->out_channels, lanes);
+  return true;
+}
+
+/* A block more than there are channels for: pairs of blocks are read at once. */
+static bool set_bias(pleat_x86_conv *conv, pleat_call *call) {
+  const pleat_tensor *b = pleat_in(call, PLEAT_X86_B);
+  const size_t count = ((size_t)conv->groups * (size_t)conv->out_blocks + 1) * (size_t)conv->code->lanes;
+  float *bias = pleat_arena_array(call->arena, count, sizeof *bias);
+  if (bias == NULL) return false;
+  if (b != NULL) memcpy(bias, b->data, pleat_bytes(b));
+  conv->bias = bias;
+  return true;
+}
+
+pleat_status pleat_x86_describe_conv(pleat_call *call, pleat_x86_conv *out_conv) {
+  const pleat_tensor *x = call->inputs[PLEAT_X86_X], *w = call->inputs[PLEAT_X86_W];
+  const pleat_shape shape = pleat_shape_of(x->rank, x->dims);
+  pleat_dim sizes[PLEAT_MAX_SPATIAL];
+  pleat_window window;
+  PLEAT_TRY(pleat_window_parse(call->node, x->rank - 2, &window, call->error));
+  for (int i = 0; i < window.spatial; i++) window.kernel[i] = w->dims[2 + i];
+  PLEAT_TRY(pleat_window_output(&window, &shape, sizes, call->error));
+  *out_conv = (pleat_x86_conv){.code = pleat_x86_code_of_cpu()};
+  pleat_x86_activation_of(call->node, &out_conv->activation);
+  if (!set_sizes(out_conv, call, &window)) return pleat_fail(call->error, PLEAT_UNSUPPORTED, "a plane is too large");
+  if (!set_bias(out_conv, call)) return PLEAT_OOM(call->error);
+  const pleat_layout *blocked = pleat_layout_blocked(out_conv->code->lanes);
+  const pleat_tensor *y = call->outputs[0];
+  call->wanted[PLEAT_X86_X] = pleat_layout_is_dense(blocked, x->rank, x->dims) ? NULL : blocked;
+  call->outputs[0]->layout = pleat_layout_is_dense(blocked, y->rank, y->dims) ? NULL : blocked;
+  if (pleat_in(call, PLEAT_X86_Z) != NULL) call->wanted[PLEAT_X86_Z] = y->layout;
+  return PLEAT_OK;
+}
