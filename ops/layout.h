@@ -1,41 +1,48 @@
 /* Physical layouts: how a tensor inside a plan lies in memory when it is not dense and row-major (tensor->layout NULL).
  *
- * A layout belongs to the kernel library that made it, its family: only that family's kernels read or write such a
- * tensor. Everybody else (the planner, the memory planner, reports) uses the functions here. A layout lives in the
- * arena of the call whose prepare made it, as long as the plan. */
+ * A layout is a fact about bytes that belongs to no kernel library: the planner, the memory planner, reports and any
+ * kernel with PLEAT_KERNEL_LAYOUTS read it here. It says nothing about the type of the elements or the shape, which
+ * are the tensor's. Dimension 1 is the channels'; tensors with a layout have PLEAT_LAYOUT_MIN_RANK to
+ * PLEAT_LAYOUT_MAX_RANK dimensions. "Positions" are all dimensions behind the channels, in row-major order.
+ *
+ *   dense           [sample][channel][position]
+ *   blocked (B)     [sample][channel / B][position][channel % B]: nCw8c, nChw16c, nCdhw16c... The last block is
+ *                   padded: channels that do not exist are zero in whatever a kernel writes, so that sums over whole
+ *                   blocks are right
+ *   channels last   [sample][position][channel]: nwc, nhwc, ndhwc */
 #ifndef PLEAT_OPS_LAYOUT_H
 #define PLEAT_OPS_LAYOUT_H
 
 #include "ops/ops.h"
 
-typedef struct pleat_layout_family {
-  const char *name;
-  size_t (*bytes)(const pleat_layout *layout);
-  bool (*equal)(const pleat_layout *a, const pleat_layout *b); /* two of this family */
-  const char *(*text)(const pleat_layout *layout, char *buffer, size_t size);
-  const pleat_kernel *reorder; /* input 0 to output 0, of the same shape; either layout may be NULL */
-} pleat_layout_family;
+enum { PLEAT_LAYOUT_MIN_RANK = 3, PLEAT_LAYOUT_MAX_RANK = 5, PLEAT_LAYOUT_MAX_BLOCK = 16 };
 
-/* The first member of the family's own structure. */
 struct pleat_layout {
-  const pleat_layout_family *family;
+  int block; /* channels in a block; 0: channels last */
 };
 
-static inline bool pleat_layout_equal(const pleat_layout *a, const pleat_layout *b) {
-  if (a == b) return true;
-  return a != NULL && b != NULL && a->family == b->family && a->family->equal(a, b);
-}
+/* Static, so that layouts can be compared as pointers as well and need no arena. */
+extern const pleat_layout pleat_channels_last;
+/* Blocks of 4, 8 or 16 channels; NULL for any other number. */
+const pleat_layout *pleat_layout_blocked(int block);
 
-/* Bytes that the tensor takes, padding of its layout included. */
-static inline size_t pleat_layout_bytes(const pleat_tensor *tensor) {
-  return tensor->layout != NULL ? tensor->layout->family->bytes(tensor->layout) : pleat_bytes(tensor);
-}
+/* NULL is dense, in all of these. */
+bool pleat_layout_equal(const pleat_layout *a, const pleat_layout *b);
+const char *pleat_layout_text(const pleat_layout *layout);
+/* Whether a tensor of these dimensions in the layout has the bytes of a dense one: a single position without padding,
+ * or a single channel that is last. The plan calls such a tensor dense. */
+bool pleat_layout_is_dense(const pleat_layout *layout, int rank, const int64_t *dims);
+/* Channels with what pads the last block. */
+int64_t pleat_layout_channels(const pleat_layout *layout, int64_t channels);
+/* Bytes that the tensor takes, padding included; SIZE_MAX when they overflow. */
+size_t pleat_layout_bytes(const pleat_tensor *tensor);
 
-/* The kernel that takes a tensor from one layout to another: NULL when two families would have to understand each
- * other. */
-static inline const pleat_kernel *pleat_layout_reorder(const pleat_layout *from, const pleat_layout *to) {
-  if (from != NULL && to != NULL && from->family != to->family) return NULL;
-  return from != NULL ? from->family->reorder : to->family->reorder;
-}
+/* ---- reorder.c ---- */
+
+/* Chooses and prepares the kernel that copies the call's input 0 to output 0, of the same type and shape, each in its
+ * tensor's layout. */
+pleat_status pleat_reorder_take(pleat_call *call, const pleat_kernel **out_kernel);
+/* Ours: portable, exact, for every pair of layouts and every type of 1, 2, 4 or 8 bytes. */
+extern const pleat_kernel pleat_reorder;
 
 #endif

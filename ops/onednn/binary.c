@@ -47,9 +47,9 @@ static const char *refuse(const pleat_call *call) {
 }
 
 /* The second operand with as many dimensions as the first, in a layout that oneDNN takes beside it. */
-static dnnl_memory_desc_t second_md(const pleat_tensor *tensor, const dnnl_memory_desc_t *first) {
+static dnnl_memory_desc_t second_md(const pleat_tensor *tensor, const pleat_tensor *leader,
+                                    const dnnl_memory_desc_t *first) {
   dnnl_dims_t dims;
-  dnnl_memory_desc_t md;
   const int missing = first->ndims - tensor->rank;
   bool same = true;
   for (int i = 0; i < first->ndims; i++) {
@@ -57,8 +57,8 @@ static dnnl_memory_desc_t second_md(const pleat_tensor *tensor, const dnnl_memor
     same = same && dims[i] == first->dims[i];
   }
   if (same) return *first;
-  if (missing == 0 && pleat_dnn_like(first, dims, &md)) return md; /* oneDNN wants both in blocks, or neither */
-  return pleat_dnn_plain(first->ndims, dims);
+  if (missing > 0) return pleat_dnn_plain(first->ndims, dims);
+  return pleat_dnn_in(leader->layout, first->ndims, dims); /* oneDNN wants both in blocks, or neither */
 }
 
 /* A tensor that fills its layout and a scalar: a vector and a scalar, whatever the layout is. */
@@ -74,7 +74,7 @@ static pleat_status prepare(pleat_call *call) {
   const bool flat = is_flat(leader, call->inputs[second]);
   const int64_t count = (int64_t)leader->count;
   const dnnl_memory_desc_t a = flat ? pleat_dnn_plain(1, &count) : pleat_dnn_md(leader);
-  const dnnl_memory_desc_t b = flat ? pleat_dnn_plain(1, &one) : second_md(call->inputs[second], &a);
+  const dnnl_memory_desc_t b = flat ? pleat_dnn_plain(1, &one) : second_md(call->inputs[second], leader, &a);
   dnnl_binary_desc_t op;
   dnnl_primitive_desc_t pd = NULL;
   if (pleat_dnn_state(call, sizeof(pleat_dnn)) == NULL) return PLEAT_OOM(call->error);

@@ -8,36 +8,36 @@ static const char *refuse(const pleat_call *call) {
   for (size_t i = 0; i < call->input_count; i++) {
     if (call->inputs[i]->layout != NULL) return NULL;
   }
-  return "no tensor has a layout of oneDNN's";
+  return "all tensors are dense";
 }
 
-/* The first layout that all parts can take. */
-static bool common_layout(const pleat_call *call, int axis, dnnl_memory_desc_t *out_md) {
+/* The first layout that all parts can take; NULL: there is none. */
+static const pleat_layout *common_layout(const pleat_call *call, int axis) {
   for (size_t i = 0; i < call->input_count; i++) {
-    if (call->inputs[i]->layout == NULL) continue;
-    const dnnl_memory_desc_t md = pleat_dnn_md(call->inputs[i]);
-    bool fits = pleat_dnn_like(&md, call->outputs[0]->dims, out_md);
+    const pleat_layout *layout = call->inputs[i]->layout;
+    bool fits = layout != NULL;
     for (size_t k = 0; fits && axis == 1 && k < call->input_count; k++)
-      fits = call->inputs[k]->dims[1] % pleat_dnn_block(&md) == 0;
-    if (fits) return true;
+      fits = pleat_layout_channels(layout, call->inputs[k]->dims[1]) == call->inputs[k]->dims[1];
+    if (fits) return layout;
   }
-  return false;
+  return NULL;
 }
 
 static pleat_status prepare(pleat_call *call) {
   const size_t count = call->input_count;
   const int rank = call->outputs[0]->rank;
-  dnnl_memory_desc_t dst;
   dnnl_primitive_desc_t pd = NULL;
   int axis = 0;
   if (pleat_dnn_state(call, sizeof(pleat_dnn)) == NULL) return PLEAT_OOM(call->error);
-  if (!pleat_axis(pleat_attr_int(call->node, "axis"), rank, &axis) || !common_layout(call, axis, &dst))
+  (void)pleat_axis(pleat_attr_int(call->node, "axis"), rank, &axis);
+  const pleat_layout *layout = common_layout(call, axis);
+  if (layout == NULL)
     return pleat_fail(call->error, PLEAT_UNSUPPORTED, "parts that do not fill their blocks of channels");
+  const dnnl_memory_desc_t dst = pleat_dnn_in(layout, rank, call->outputs[0]->dims);
   dnnl_memory_desc_t *parts = pleat_arena_array(call->arena, count, sizeof *parts);
   if (parts == NULL) return PLEAT_OOM(call->error);
   for (size_t i = 0; i < count; i++) {
-    if (!pleat_dnn_like(&dst, call->inputs[i]->dims, &parts[i]))
-      return pleat_fail(call->error, PLEAT_INTERNAL, "a part does not take the common layout");
+    parts[i] = pleat_dnn_in(layout, rank, call->inputs[i]->dims);
     PLEAT_TRY(pleat_dnn_input(call, DNNL_ARG_MULTIPLE_SRC + (int)i, i, &parts[i]));
   }
   PLEAT_TRY(pleat_dnn_output(call, DNNL_ARG_DST, 0, &dst));

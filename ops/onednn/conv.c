@@ -89,9 +89,9 @@ typedef enum choice { CHOICE_BLOCKED, CHOICE_FREE, CHOICE_PLAIN } choice;
 
 static dnnl_memory_desc_t choose(const pleat_tensor *tensor, choice choice) {
   if (choice == CHOICE_PLAIN) return pleat_dnn_plain(tensor->rank, tensor->dims);
-  if (choice == CHOICE_FREE || tensor->dims[1] < pleat_dnn_best_block())
-    return pleat_dnn_any(tensor->rank, tensor->dims);
-  return pleat_dnn_blocked(tensor->rank, tensor->dims);
+  const pleat_layout *blocks = pleat_dnn_best_blocks();
+  if (choice == CHOICE_FREE || tensor->dims[1] < blocks->block) return pleat_dnn_any(tensor->rank, tensor->dims);
+  return pleat_dnn_in(blocks, tensor->rank, tensor->dims);
 }
 
 static pleat_status describe_as(const pleat_call *call, const geometry *g, dnnl_alg_kind_t algorithm, choice choice,
@@ -166,7 +166,7 @@ static pleat_status add_args(pleat_call *call, const geometry *g, const_dnnl_pri
   PLEAT_TRY(pleat_dnn_output(call, DNNL_ARG_DST, 0, dst));
   if (call->inputs[INPUT_W]->data != NULL)
     PLEAT_TRY(pleat_dnn_constant(call, DNNL_ARG_WEIGHTS, INPUT_W, &g->weights, weights));
-  else PLEAT_TRY(pleat_dnn_input(call, DNNL_ARG_WEIGHTS, INPUT_W, weights));
+  else PLEAT_TRY(pleat_dnn_dense_input(call, DNNL_ARG_WEIGHTS, INPUT_W, weights));
   if (pleat_in(call, INPUT_B) != NULL)
     PLEAT_TRY(
         pleat_dnn_input(call, DNNL_ARG_BIAS, INPUT_B, dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 1)));

@@ -121,13 +121,22 @@ pleat_status pleat_dnn_build(pleat_call *call, dnnl_primitive_desc_t pd) {
   return status;
 }
 
+static pleat_status decline_layout(const pleat_call *call) {
+  return pleat_fail(call->error, PLEAT_UNSUPPORTED, "oneDNN wants a layout that only itself knows");
+}
+
 pleat_status pleat_dnn_input(pleat_call *call, int id, size_t index, const dnnl_memory_desc_t *md) {
-  if (call->wanted != NULL && !pleat_dnn_layout(call->arena, md, &call->wanted[index])) return PLEAT_OOM(call->error);
+  if (call->wanted != NULL && !pleat_dnn_layout(md, &call->wanted[index])) return decline_layout(call);
+  return add_arg(call, (pleat_dnn_arg){.id = id, .source = PLEAT_DNN_INPUT, .index = index, .md = *md});
+}
+
+pleat_status pleat_dnn_dense_input(pleat_call *call, int id, size_t index, const dnnl_memory_desc_t *md) {
+  if (call->wanted != NULL) call->wanted[index] = NULL;
   return add_arg(call, (pleat_dnn_arg){.id = id, .source = PLEAT_DNN_INPUT, .index = index, .md = *md});
 }
 
 pleat_status pleat_dnn_output(pleat_call *call, int id, size_t index, const dnnl_memory_desc_t *md) {
-  if (!pleat_dnn_layout(call->arena, md, &call->outputs[index]->layout)) return PLEAT_OOM(call->error);
+  if (!pleat_dnn_layout(md, &call->outputs[index]->layout)) return decline_layout(call);
   if (call->wanted == NULL && call->outputs[index]->layout != NULL) {
     call->outputs[index]->layout = NULL;
     return pleat_fail(call->error, PLEAT_UNSUPPORTED, "oneDNN's result would not be dense");

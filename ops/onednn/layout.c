@@ -1,32 +1,17 @@
-/* oneDNN's memory descriptors as physical layouts, and the kernel that takes a tensor from one to another.
+/* oneDNN's memory descriptors for physical layouts (ops/layout.h) and back, and its reorder.
  *
- * A layout that only calls a dense tensor by another name (blocks of channels over a single position) is dense to the
- * planner: no reorder is needed at such a border. */
-#include <stdio.h>
+ * A descriptor that only calls a dense tensor by another name (blocks of channels over a single position) is dense to
+ * the planner: no reorder is needed at such a border. */
 #include <string.h>
 
 #include "ops/onednn/onednn.h"
 
-typedef struct dnn_layout {
-  pleat_layout base;
-  dnnl_memory_desc_t md;
-} dnn_layout;
-
-static const pleat_layout_family family;
-
-static const dnnl_memory_desc_t *md_of(const pleat_layout *layout) {
-  return &((const dnn_layout *)(const void *)layout)->md;
-}
-
-/* ---- descriptors ---- */
-
-/* The layouts that convolutions choose, by rank (from 3 on): channels in blocks of 16, 8 and 4, and channels last. */
+/* oneDNN's names, by rank (from PLEAT_LAYOUT_MIN_RANK on), of blocks of 16, 8 and 4 channels and of channels last. */
 enum { USUAL = 4 };
 static const dnnl_format_tag_t usual_tags[][USUAL] = {{dnnl_aBc16b, dnnl_aBc8b, dnnl_aBc4b, dnnl_acb},
                                                       {dnnl_aBcd16b, dnnl_aBcd8b, dnnl_aBcd4b, dnnl_acdb},
                                                       {dnnl_aBcde16b, dnnl_aBcde8b, dnnl_aBcde4b, dnnl_acdeb}};
-static const char *const usual_names[USUAL] = {"16 channels blocked", "8 channels blocked", "4 channels blocked",
-                                               "channels last"};
+static const int usual_blocks[USUAL] = {16, 8, 4, 0};
 
 dnnl_memory_desc_t pleat_dnn_plain(int rank, const int64_t *dims) {
   static const dnnl_format_tag_t tags[PLEAT_DNN_MAX_RANK + 1] = {0,         dnnl_a,     dnnl_ab,    dnnl_abc,
@@ -48,86 +33,37 @@ static bool has_avx512(void) {
   return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
 }
 
-int64_t pleat_dnn_best_block(void) {
-  return has_avx512() ? 16 : 8;
+const pleat_layout *pleat_dnn_best_blocks(void) {
+  return pleat_layout_blocked(has_avx512() ? 16 : 8);
 }
 
-dnnl_memory_desc_t pleat_dnn_blocked(int rank, const int64_t *dims) {
+dnnl_memory_desc_t pleat_dnn_in(const pleat_layout *layout, int rank, const int64_t *dims) {
   dnnl_memory_desc_t md;
+  int i = 0;
+  if (layout == NULL) return pleat_dnn_plain(rank, dims);
+  while (usual_blocks[i] != layout->block) i++;
   memset(&md, 0, sizeof md);
-  dnnl_memory_desc_init_by_tag(&md, rank, dims, dnnl_f32, usual_tags[rank - 3][has_avx512() ? 0 : 1]);
+  dnnl_memory_desc_init_by_tag(&md, rank, dims, dnnl_f32, usual_tags[rank - PLEAT_LAYOUT_MIN_RANK][i]);
   return md;
 }
 
 dnnl_memory_desc_t pleat_dnn_md(const pleat_tensor *tensor) {
-  if (tensor->layout != NULL && tensor->layout->family == &family) return *md_of(tensor->layout);
-  return pleat_dnn_plain(tensor->rank, tensor->dims);
+  return pleat_dnn_in(tensor->layout, tensor->rank, tensor->dims);
 }
 
-/* The index of a usual layout; USUAL when it is none. */
-static int usual_of(const dnnl_memory_desc_t *md) {
-  dnnl_memory_desc_t other;
-  if (md->ndims < 3 || md->ndims > 5) return USUAL;
-  for (int i = 0; i < USUAL; i++) {
-    if (dnnl_memory_desc_init_by_tag(&other, md->ndims, md->dims, dnnl_f32, usual_tags[md->ndims - 3][i]) !=
-        dnnl_success)
-      continue;
-    if (dnnl_memory_desc_equal(md, &other)) return i;
-  }
-  return USUAL;
-}
-
-bool pleat_dnn_like(const dnnl_memory_desc_t *md, const int64_t *dims, dnnl_memory_desc_t *out_md) {
-  const int usual = usual_of(md);
-  if (usual == USUAL) return false;
-  memset(out_md, 0, sizeof *out_md);
-  return dnnl_memory_desc_init_by_tag(out_md, md->ndims, dims, dnnl_f32, usual_tags[md->ndims - 3][usual]) ==
-         dnnl_success;
-}
-
-int64_t pleat_dnn_block(const dnnl_memory_desc_t *md) {
-  int64_t block = 1;
-  if (md->format_kind != dnnl_blocked) return 1;
-  for (int i = 0; i < md->format_desc.blocking.inner_nblks; i++) block *= md->format_desc.blocking.inner_blks[i];
-  return block;
-}
-
-bool pleat_dnn_is_plain(const dnnl_memory_desc_t *md) {
+bool pleat_dnn_layout(const dnnl_memory_desc_t *md, const pleat_layout **out_layout) {
   const dnnl_memory_desc_t plain = pleat_dnn_plain(md->ndims, md->dims);
-  if (dnnl_memory_desc_equal(md, &plain)) return true;
-  if (md->format_kind != dnnl_blocked || usual_of(md) == USUAL) return false;
-  if (memcmp(md->dims, md->padded_dims, (size_t)md->ndims * sizeof md->dims[0]) != 0) return false;
-  for (int i = 2; i < md->ndims; i++) {
-    if (md->dims[i] != 1) return false; /* with a single position, channels follow each other in any layout */
-  }
-  return true;
-}
-
-bool pleat_dnn_layout(pleat_arena *arena, const dnnl_memory_desc_t *md, const pleat_layout **out_layout) {
   *out_layout = NULL;
-  if (pleat_dnn_is_plain(md)) return true;
-  dnn_layout *made = pleat_arena_alloc(arena, sizeof *made);
-  if (made == NULL) return false;
-  made->base.family = &family;
-  made->md = *md;
-  *out_layout = &made->base;
-  return true;
-}
-
-/* ---- the family ---- */
-
-static size_t layout_bytes(const pleat_layout *layout) {
-  return dnnl_memory_desc_get_size(md_of(layout));
-}
-
-static bool layout_equal(const pleat_layout *a, const pleat_layout *b) {
-  return dnnl_memory_desc_equal(md_of(a), md_of(b)) != 0;
-}
-
-static const char *layout_text(const pleat_layout *layout, char *buffer, size_t size) {
-  const int usual = usual_of(md_of(layout));
-  snprintf(buffer, size, "%s", usual < USUAL ? usual_names[usual] : "oneDNN's own layout");
-  return buffer;
+  if (dnnl_memory_desc_equal(md, &plain)) return true;
+  if (md->ndims < PLEAT_LAYOUT_MIN_RANK || md->ndims > PLEAT_LAYOUT_MAX_RANK) return false;
+  for (int i = 0; i < USUAL; i++) {
+    const pleat_layout *layout = usual_blocks[i] > 0 ? pleat_layout_blocked(usual_blocks[i]) : &pleat_channels_last;
+    const dnnl_memory_desc_t usual = pleat_dnn_in(layout, md->ndims, md->dims);
+    if (!dnnl_memory_desc_equal(md, &usual)) continue;
+    if (!pleat_layout_is_dense(layout, md->ndims, md->dims)) *out_layout = layout;
+    return true;
+  }
+  return false;
 }
 
 static pleat_status prepare_reorder(pleat_call *call) {
@@ -151,11 +87,8 @@ static pleat_status reorder_prepare(pleat_call *call) {
   return pleat_dnn_prepare(call, prepare_reorder);
 }
 
-static const pleat_kernel reorder_kernel = {.name = "onednn reorder",
-                                            .types = PLEAT_M_F32,
-                                            .flags = PLEAT_KERNEL_LAYOUTS,
-                                            .prepare = reorder_prepare,
-                                            PLEAT_DNN_FUNCTIONS};
-
-static const pleat_layout_family family = {
-    .name = "onednn", .bytes = layout_bytes, .equal = layout_equal, .text = layout_text, .reorder = &reorder_kernel};
+const pleat_kernel pleat_onednn_reorder = {.name = "onednn reorder",
+                                           .types = PLEAT_M_F32,
+                                           .flags = PLEAT_KERNEL_LAYOUTS,
+                                           .prepare = reorder_prepare,
+                                           PLEAT_DNN_FUNCTIONS};

@@ -41,16 +41,9 @@ static pleat_status build(pleat_call *call, const product *p, dnnl_post_ops_t po
   return result;
 }
 
-/* A dense input read as `md`, which may have another rank or be strided. */
-static pleat_status dense_input(pleat_call *call, int id, size_t index, const dnnl_memory_desc_t *md) {
-  PLEAT_TRY(pleat_dnn_input(call, id, index, md));
-  if (call->wanted != NULL) call->wanted[index] = NULL;
-  return PLEAT_OK;
-}
-
 static pleat_status add_args(pleat_call *call, const product *p) {
-  PLEAT_TRY(dense_input(call, DNNL_ARG_SRC, INPUT_A, &p->a));
-  if (call->inputs[INPUT_B]->data == NULL) PLEAT_TRY(dense_input(call, DNNL_ARG_WEIGHTS, INPUT_B, &p->b));
+  PLEAT_TRY(pleat_dnn_dense_input(call, DNNL_ARG_SRC, INPUT_A, &p->a));
+  if (call->inputs[INPUT_B]->data == NULL) PLEAT_TRY(pleat_dnn_dense_input(call, DNNL_ARG_WEIGHTS, INPUT_B, &p->b));
   return pleat_dnn_output(call, DNNL_ARG_DST, 0, &p->y);
 }
 
@@ -149,7 +142,7 @@ static pleat_status add_c(pleat_call *call, const product *p, int position) {
   const int id = DNNL_ARG_ATTR_MULTIPLE_POST_OP(position) | DNNL_ARG_SRC_1;
   const pleat_tensor *c = call->inputs[INPUT_C];
   const float beta = beta_of(call);
-  if (beta == 1) return dense_input(call, id, INPUT_C, &p->c);
+  if (beta == 1) return pleat_dnn_dense_input(call, id, INPUT_C, &p->c);
   float *scaled = pleat_dnn_floats(call, c->count);
   if (scaled == NULL) return PLEAT_OOM(call->error);
   for (size_t i = 0; i < c->count; i++) scaled[i] = beta * ((const float *)c->data)[i];

@@ -56,8 +56,11 @@ pleat_status pleat_dnn_describe(const pleat_call *call, const_dnnl_op_desc_t op,
 /* Makes the primitive and its scratchpad argument. Destroys `pd`, also when it fails. */
 pleat_status pleat_dnn_build(pleat_call *call, dnnl_primitive_desc_t pd);
 
-/* Arguments. Descriptors are copied. An input's layout is asked for in call->wanted, an output's is announced. */
+/* Arguments. Descriptors are copied. An input's layout is asked for in call->wanted, an output's is announced; what is
+ * no layout of ops/layout.h declines. */
 pleat_status pleat_dnn_input(pleat_call *call, int id, size_t index, const dnnl_memory_desc_t *md);
+/* A dense input that is read as `md`, which may have another rank or be strided. */
+pleat_status pleat_dnn_dense_input(pleat_call *call, int id, size_t index, const dnnl_memory_desc_t *md);
 pleat_status pleat_dnn_output(pleat_call *call, int id, size_t index, const dnnl_memory_desc_t *md);
 pleat_status pleat_dnn_fixed(pleat_call *call, int id, void *data, const dnnl_memory_desc_t *md);
 /* A constant input that lies as `from` says and is wanted as `to`: packed now, unless it is the same. */
@@ -84,19 +87,15 @@ pleat_status pleat_dnn_prepare(pleat_call *call, pleat_status (*prepare)(pleat_c
 dnnl_memory_desc_t pleat_dnn_plain(int rank, const int64_t *dims);
 /* "Choose the best": any layout of that shape. */
 dnnl_memory_desc_t pleat_dnn_any(int rank, const int64_t *dims);
-/* Channels in blocks of pleat_dnn_best_block(), what this CPU's convolutions like best; ranks 3 to 5. */
-int64_t pleat_dnn_best_block(void);
-dnnl_memory_desc_t pleat_dnn_blocked(int rank, const int64_t *dims);
+/* Blocks of channels that this CPU's convolutions like best. */
+const pleat_layout *pleat_dnn_best_blocks(void);
+/* A shape in a layout; NULL: plain. */
+dnnl_memory_desc_t pleat_dnn_in(const pleat_layout *layout, int rank, const int64_t *dims);
 /* How the producer leaves the tensor. */
 dnnl_memory_desc_t pleat_dnn_md(const pleat_tensor *tensor);
-/* The same physical layout for another shape (of as many dimensions): false when it is not one of the usual ones. */
-bool pleat_dnn_like(const dnnl_memory_desc_t *md, const int64_t *dims, dnnl_memory_desc_t *out_md);
-/* Channels in a block: 1 for layouts without blocks. */
-int64_t pleat_dnn_block(const dnnl_memory_desc_t *md);
-/* Whether the bytes are those of a dense row-major tensor, whatever the descriptor calls them. */
-bool pleat_dnn_is_plain(const dnnl_memory_desc_t *md);
-/* The layout of a descriptor: NULL when plain. False: out of memory. */
-bool pleat_dnn_layout(pleat_arena *arena, const dnnl_memory_desc_t *md, const pleat_layout **out_layout);
+/* The layout that a descriptor means: NULL when its bytes are those of a dense tensor, whatever it calls them. False
+ * when it is none of ops/layout.h's. */
+bool pleat_dnn_layout(const dnnl_memory_desc_t *md, const pleat_layout **out_layout);
 
 /* ---- activation.c ---- */
 

@@ -1,4 +1,4 @@
-/* Resize and Upsample of tensors in a layout of oneDNN's, nearest and linear, by its resampling.
+/* Resize and Upsample of tensors in a physical layout, nearest and linear, by its resampling.
  *
  * oneDNN knows one mapping: half pixels, rounded to nearest, over the ratio of sizes. Nearest is taken whenever
  * that reads the same positions as the operator's own tables say (all usual ways to enlarge by a whole number do);
@@ -14,7 +14,7 @@ static const char *refuse(const pleat_call *call) {
   view.input_count = 1;
   const char *reason = pleat_dnn_refuse(&view, 3, 5);
   if (reason != NULL) return reason;
-  if (call->inputs[0]->layout == NULL) return "the tensor has no layout of oneDNN's";
+  if (call->inputs[0]->layout == NULL) return "a dense tensor";
   for (size_t i = 1; i < call->input_count; i++) {
     if (call->inputs[i] != NULL && call->inputs[i]->count > 0 && call->inputs[i]->data == NULL)
       return "sizes that are not constant";

@@ -215,7 +215,10 @@ static pleat_status prepare_step(builder *b, pleat_step step) {
   step.declined = pleat_arena_strdup(plan->arena, declined);
   if (step.declined == NULL) PLEAT_CHECK(PLEAT_OOM(b->error));
   for (size_t i = 0; i < step.node->output_count; i++) {
-    if (step.outputs[i] != PLEAT_NO_SLOT) slot_at(b, step.outputs[i])->tensor.layout = step.call.outputs[i]->layout;
+    if (step.outputs[i] == PLEAT_NO_SLOT) continue;
+    const pleat_tensor *made = step.call.outputs[i];
+    const bool dense = pleat_layout_is_dense(made->layout, made->rank, made->dims);
+    slot_at(b, step.outputs[i])->tensor.layout = dense ? NULL : made->layout;
   }
   for (size_t i = 0; i < step.node->input_count; i++) {
     if (step.inputs[i] == PLEAT_NO_SLOT) continue;

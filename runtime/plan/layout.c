@@ -1,5 +1,6 @@
 /* Physical layouts in a plan: where a step wants a value in another layout than its producer's, a reorder is a step of
- * its own. A value is converted to a layout at most once; all steps that want it so share the result. */
+ * its own. A value is converted to a layout at most once; all steps that want it so share the result. What has the
+ * bytes of a dense tensor is called dense, whatever its kernel calls it: no conversion stands at such a border. */
 #include "plan/plan_private.h"
 
 #include <string.h>
@@ -24,8 +25,6 @@ static pleat_node *make_node(pleat_arena *arena, const pleat_value *value) {
 static pleat_status add_reorder(pleat_builder *b, uint32_t from, uint32_t to) {
   pleat_plan *plan = b->plan;
   const pleat_slot *source = &plan->slots[from], *target = &plan->slots[to];
-  const pleat_kernel *kernel = pleat_layout_reorder(source->tensor.layout, target->tensor.layout);
-  if (kernel == NULL) return pleat_fail(b->error, PLEAT_INTERNAL, "nothing converts between these layouts");
   uint32_t *slots = pleat_arena_array(plan->arena, 2, sizeof *slots);
   pleat_tensor *tensors = pleat_arena_array(plan->arena, 2, sizeof *tensors);
   const pleat_tensor **inputs = pleat_arena_array(plan->arena, 1, sizeof *inputs);
@@ -51,16 +50,17 @@ static pleat_status add_reorder(pleat_builder *b, uint32_t from, uint32_t to) {
                            .threads = 2 * source->tensor.count < PLEAT_THREADS_MIN_WORK ? 1 : b->request->threads,
                            .arena = plan->arena,
                            .error = b->error};
-  PLEAT_TRY(pleat_kernel_prepare(kernel, &step.call));
-  step.kernel = kernel;
+  PLEAT_TRY(pleat_reorder_take(&step.call, &step.kernel));
   if (PLEAT_PUSH(plan->arena, plan->steps, plan->step_count, plan->step_capacity, step)) return PLEAT_OK;
-  pleat_kernel_release(kernel, &step.call);
+  pleat_kernel_release(step.kernel, &step.call);
   return PLEAT_OOM(b->error);
 }
 
 pleat_status pleat_plan_convert(pleat_builder *b, uint32_t slot, const pleat_layout *layout, uint32_t *out_slot) {
   pleat_plan *plan = b->plan;
   uint32_t last = slot;
+  const pleat_tensor *tensor = &plan->slots[slot].tensor;
+  if (pleat_layout_is_dense(layout, tensor->rank, tensor->dims)) layout = NULL;
   for (uint32_t i = slot; i != PLEAT_NO_SLOT; i = plan->slots[i].next_layout) {
     last = i;
     *out_slot = i;

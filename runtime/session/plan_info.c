@@ -71,7 +71,7 @@ static pleat_status check_names(const pleat_session *session, const pleat_input_
 static bool fill_step(pleat_arena *arena, const pleat_cached_plan *cached, size_t index, pleat_step_info *info) {
   const pleat_plan *plan = cached->plan;
   const pleat_step *step = &plan->steps[index];
-  char label[256], text[320], how[64];
+  char label[256], text[320];
   info->node = pleat_arena_strdup(arena, pleat_node_label(step->node, label, sizeof label));
   info->op_type = pleat_arena_strdup(arena, step->node->op_type);
   info->kernel = step->kernel != NULL ? step->kernel->name : "chosen while running";
@@ -83,9 +83,9 @@ static bool fill_step(pleat_arena *arena, const pleat_cached_plan *cached, size_
     const pleat_slot *slot = &plan->slots[step->outputs[0]];
     bool known = slot->tensor.kind != PLEAT_KIND_TENSOR || slot->tensor.rank >= 0;
     const pleat_layout *layout = slot->tensor.layout;
-    info->output = pleat_arena_printf(
-        arena, "%s %s%s%s", slot->value->name, known ? pleat_tensor_text(&slot->tensor, text, sizeof text) : "?",
-        layout != NULL ? ", " : "", layout != NULL ? layout->family->text(layout, how, sizeof how) : "");
+    info->output = pleat_arena_printf(arena, "%s %s%s%s", slot->value->name,
+                                      known ? pleat_tensor_text(&slot->tensor, text, sizeof text) : "?",
+                                      layout != NULL ? ", " : "", layout != NULL ? pleat_layout_text(layout) : "");
     info->output_bytes = known && slot->tensor.kind == PLEAT_KIND_TENSOR ? pleat_layout_bytes(&slot->tensor) : 0;
   }
   if (cached->times != NULL) {

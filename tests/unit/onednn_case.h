@@ -43,14 +43,14 @@ static inline pleat_tensor convert(const pleat_tensor *from, const pleat_layout 
     if (from->count > 0) memcpy(to.data, from->data, pleat_layout_bytes(from));
     return to;
   }
-  const pleat_kernel *reorder = pleat_layout_reorder(from->layout, layout);
+  const pleat_kernel *reorder = NULL;
   pleat_call call = {.input_count = 1, .output_count = 1, .inputs = inputs, .outputs = &output, .wanted = wanted};
   pleat_error error = PLEAT_ERROR_INIT;
   char text[256];
   call.threads = 1;
   call.arena = arena;
   call.error = &error;
-  ck_assert_msg(pleat_kernel_prepare(reorder, &call) == PLEAT_OK, "%s: %s", pleat_tensor_text(from, text, sizeof text),
+  ck_assert_msg(pleat_reorder_take(&call, &reorder) == PLEAT_OK, "%s: %s", pleat_tensor_text(from, text, sizeof text),
                 error.message);
   ck_assert_int_eq(run_prepared(reorder, &call), PLEAT_OK);
   pleat_kernel_release(reorder, &call);
@@ -80,8 +80,8 @@ static inline pleat_tensor *run_kernel(op_case *c, const pleat_kernel *kernel, h
     if ((how.constants >> i & 1) == 0) seen[i].data = NULL;
     inputs[i] = &seen[i];
     if ((how.blocked >> i & 1) != 0) {
-      const dnnl_memory_desc_t md = pleat_dnn_blocked(seen[i].rank, seen[i].dims);
-      ck_assert(pleat_dnn_layout(arena, &md, &seen[i].layout));
+      const pleat_layout *blocks = pleat_dnn_best_blocks();
+      if (!pleat_layout_is_dense(blocks, seen[i].rank, seen[i].dims)) seen[i].layout = blocks;
     }
     wanted[i] = seen[i].layout;
   }

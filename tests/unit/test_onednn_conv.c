@@ -93,7 +93,7 @@ START_TEST(transposed_convolutions) {
     case_begin(&c, "ConvTranspose", 22);
     set_inputs(&c, &s, true, i % 2 == 0, &seed);
     add_window(&c, &s);
-    check_against_reference(&c, &pleat_onednn_conv_transpose, "", ~1u, 1, TOLERANCE, what);
+    check_against_reference(&c, &pleat_onednn_conv_transpose, "", i % 8 == 7 ? ~3u : ~1u, 1, TOLERANCE, what);
   }
 }
 END_TEST

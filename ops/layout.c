@@ -1,0 +1,52 @@
+/* Physical layouts as descriptions: the usual ones, their words and their sizes. See layout.h.
+ *
+ * A tensor's layout is one of the constants here or NULL; nothing ever changes them. */
+#include "ops/layout.h"
+
+#include "core/checked.h"
+#include "core/shape.h"
+
+const pleat_layout pleat_channels_last = {.block = 0};
+
+static const pleat_layout blocked[] = {{.block = 4}, {.block = 8}, {.block = PLEAT_LAYOUT_MAX_BLOCK}};
+static const char *const blocked_text[] = {"4 channels blocked", "8 channels blocked", "16 channels blocked"};
+enum { BLOCKED = sizeof blocked / sizeof *blocked };
+
+const pleat_layout *pleat_layout_blocked(int block) {
+  for (int i = 0; i < BLOCKED; i++) {
+    if (blocked[i].block == block) return &blocked[i];
+  }
+  return NULL;
+}
+
+bool pleat_layout_equal(const pleat_layout *a, const pleat_layout *b) {
+  return a == b || (a != NULL && b != NULL && a->block == b->block);
+}
+
+const char *pleat_layout_text(const pleat_layout *layout) {
+  if (layout == NULL) return "dense";
+  for (int i = 0; i < BLOCKED; i++) {
+    if (blocked[i].block == layout->block) return blocked_text[i];
+  }
+  return "channels last";
+}
+
+bool pleat_layout_is_dense(const pleat_layout *layout, int rank, const int64_t *dims) {
+  if (layout == NULL) return true;
+  if (layout->block == 0 && dims[1] == 1) return true;
+  return pleat_layout_channels(layout, dims[1]) == dims[1] && pleat_volume(dims, 2, rank) == 1;
+}
+
+int64_t pleat_layout_channels(const pleat_layout *layout, int64_t channels) {
+  const int64_t block = layout != NULL && layout->block > 0 ? layout->block : 1, rest = channels % block;
+  return rest > 0 ? channels + block - rest : channels;
+}
+
+size_t pleat_layout_bytes(const pleat_tensor *tensor) {
+  const size_t dense = pleat_bytes(tensor);
+  size_t bytes;
+  if (tensor->layout == NULL || tensor->count == 0) return dense;
+  const size_t channels = (size_t)tensor->dims[1];
+  const size_t padded = (size_t)pleat_layout_channels(tensor->layout, tensor->dims[1]);
+  return pleat_mul_size(dense / channels, padded, &bytes) ? bytes : SIZE_MAX;
+}

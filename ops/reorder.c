@@ -1,0 +1,89 @@
+/* Reorder: copies a tensor from one physical layout to another, or to and from dense. Not an operator of ONNX: the plan
+ * puts these steps where a kernel wants another layout than its input has.
+ *
+ * Every layout is read into and written from tiles of some positions by PLEAT_LAYOUT_MAX_BLOCK channels, channels
+ * innermost. All blocks divide a tile, so that a tile begins at a block's beginning in both layouts; channels that do
+ * not exist are zeros in the tile, which is what pads blocks. */
+#include <string.h>
+
+#include "core/shape.h"
+#include "ops/kernels.h"
+#include "ops/layout.h"
+
+enum { LANES = PLEAT_LAYOUT_MAX_BLOCK, TILE_POSITIONS = 64 };
+
+/* A part of one sample: `channels` from `channel` on, at most LANES, and `positions` from `position` on. */
+typedef struct part {
+  int64_t channel, channels, position, positions;
+  int64_t all_channels, all_positions; /* the sample's */
+} part;
+
+#define T        uint8_t
+#define FN(name) name##_8
+#include "ops/reorder.inc"
+#undef T
+#undef FN
+#define T        uint16_t
+#define FN(name) name##_16
+#include "ops/reorder.inc"
+#undef T
+#undef FN
+#define T        uint32_t
+#define FN(name) name##_32
+#include "ops/reorder.inc"
+#undef T
+#undef FN
+#define T        uint64_t
+#define FN(name) name##_64
+#include "ops/reorder.inc"
+#undef T
+#undef FN
+
+static pleat_status prepare(pleat_call *call) {
+  const pleat_tensor *x = call->inputs[0];
+  const size_t size = pleat_dtype_size(x->dtype);
+  if (x->kind != PLEAT_KIND_TENSOR || size > sizeof(uint64_t))
+    return pleat_fail(call->error, PLEAT_UNSUPPORTED, "no layouts for elements of %zu bytes", size);
+  if (x->rank < PLEAT_LAYOUT_MIN_RANK || x->rank > PLEAT_LAYOUT_MAX_RANK)
+    return pleat_fail(call->error, PLEAT_UNSUPPORTED, "no layouts for %d dimensions", x->rank);
+  return PLEAT_OK;
+}
+
+static pleat_status run(const pleat_call *call) {
+  const pleat_tensor *from = call->inputs[0], *to = call->outputs[0];
+  if (from->count == 0) return PLEAT_OK;
+  switch (pleat_dtype_size(from->dtype)) {
+  case 1:
+    reorder_8(from, to, call->threads);
+    break;
+  case 2:
+    reorder_16(from, to, call->threads);
+    break;
+  case 4:
+    reorder_32(from, to, call->threads);
+    break;
+  default:
+    reorder_64(from, to, call->threads);
+    break;
+  }
+  return PLEAT_OK;
+}
+
+const pleat_kernel pleat_reorder = {
+    .name = "reorder", .types = 0, .flags = PLEAT_KERNEL_LAYOUTS, .prepare = prepare, .run = run};
+
+static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_reorder) & pleat_reorder, NULL};
+
+pleat_status pleat_reorder_take(pleat_call *call, const pleat_kernel **out_kernel) {
+  pleat_error *const report = call->error;
+  pleat_status status = PLEAT_UNSUPPORTED;
+  *out_kernel = NULL;
+  for (size_t i = 0; kernels[i] != NULL && status == PLEAT_UNSUPPORTED; i++) {
+    if (kernels[i]->types != 0 && (kernels[i]->types & PLEAT_M(call->inputs[0]->dtype)) == 0) continue;
+    call->error = kernels[i] == &pleat_reorder ? report : NULL; /* why another one declines interests nobody */
+    status = pleat_kernel_prepare(kernels[i], call);
+    call->error = report;
+    if (status == PLEAT_OK) *out_kernel = kernels[i];
+  }
+  return status;
+}
