@@ -14,6 +14,14 @@
 #define PLEAT_ONEDNN_KERNEL(name)
 #endif
 
+#if PLEAT_X86
+#define PLEAT_X86_KERNEL(name) &name,
+#else
+#define PLEAT_X86_KERNEL(name)
+#endif
+
+extern const pleat_kernel pleat_x86_conv_direct, pleat_x86_conv_winograd;
+
 extern const pleat_kernel pleat_onednn_batch_normalization, pleat_onednn_binary, pleat_onednn_concat, pleat_onednn_conv,
     pleat_onednn_conv_transpose, pleat_onednn_eltwise, pleat_onednn_gemm, pleat_onednn_lrn, pleat_onednn_matmul,
     pleat_onednn_pool, pleat_onednn_reduce_mean, pleat_onednn_reorder, pleat_onednn_resize, pleat_onednn_softmax,

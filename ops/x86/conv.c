@@ -17,7 +17,7 @@ typedef struct direct {
   int last;         /* lanes of the last depth block that count */
   int pairs;        /* of one group, the last maybe a single block */
   bool is_padded;
-  int lines, line;         /* output lines and their length: one long line where lines follow each other in x too */
+  int lines, line; /* output lines and their length: one long line where lines follow each other in x too */
   int padded_height, padded_width;
   int line_tiles;          /* tiles in a line */
   int chunk_pairs, chunks; /* pairs of an item, and items along the pairs */
@@ -167,8 +167,8 @@ static void pad_block(const direct *d, const float *x, float *to) {
 }
 
 /* All pairs of the chunk for one tile: `tile` has what they share. */
-static void run_tile(const direct *d, pleat_x86_tile *tile, int first_pair, int end_pair, int rows, const float *weights,
-                     const float *bias, const float *z, float *y) {
+static void run_tile(const direct *d, pleat_x86_tile *tile, int first_pair, int end_pair, int rows,
+                     const float *weights, const float *bias, const float *z, float *y) {
   const pleat_x86_conv *conv = &d->conv;
   const int lanes = conv->code->lanes, step = d->conv.stride[1];
   const ptrdiff_t plane = pleat_x86_out_plane(conv);

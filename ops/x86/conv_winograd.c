@@ -1,6 +1,6 @@
 /* 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3) (winograd.inc): a quarter of the multiplications of the direct
- * algorithm. Tiles of the input are transformed, multiplied point by point (36 products of tiles by filters, each summed
- * over the channels), and transformed back with bias, addend and activation.
+ * algorithm. Tiles of the input are transformed, multiplied point by point (36 products of tiles by filters, each
+ * summed over the channels), and transformed back with bias, addend and activation.
  *
  * Two ways to cut the work. Small filters: each thread takes runs of tiles through all three steps, with everything in
  * its second-level cache. Large ones, which would be read from memory again for each run of tiles: all tiles are
@@ -57,8 +57,8 @@ static bool pays(const pleat_call *call) {
   const double least_gain = 1.15;
   const pleat_tensor *x = call->inputs[PLEAT_X86_X], *y = call->outputs[0];
   const double lanes = pleat_x86_code_of_cpu()->lanes, rows = pleat_x86_code_of_cpu()->rows;
-  const double tiles = (double)x->dims[0] * (double)((y->dims[2] + OUT - 1) / OUT) *
-                       (double)((y->dims[3] + OUT - 1) / OUT);
+  const double tiles =
+      (double)x->dims[0] * (double)((y->dims[2] + OUT - 1) / OUT) * (double)((y->dims[3] + OUT - 1) / OUT);
   const double in = (double)((x->dims[1] + (int64_t)lanes - 1) / (int64_t)lanes);
   const double out = (double)((y->dims[1] + (int64_t)lanes - 1) / (int64_t)lanes);
   const double depth = in * lanes, filters = depth * out * lanes;
@@ -225,8 +225,7 @@ static void transform_outputs(const job *job, int block, int64_t first, int coun
     const ptrdiff_t plane = (p.sample * conv->out_blocks + block) * pleat_x86_out_plane(conv);
     conv->code->winograd_output(products + i * conv->code->lanes, w->output_stride,
                                 conv->bias + block * conv->code->lanes, job->z != NULL ? job->z + plane : NULL,
-                                job->y + plane, conv->out_height, conv->out_width, p.row, p.column,
-                                &conv->activation);
+                                job->y + plane, conv->out_height, conv->out_width, p.row, p.column, &conv->activation);
   }
 }
 
