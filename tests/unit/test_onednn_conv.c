@@ -1,44 +1,9 @@
 /* oneDNN's convolutions against the reference kernels: channel tails around blocks of 8 and 16, groups, depthwise, one
  * to three spatial axes, strides, dilations, uneven padding, fused addends and activations; Winograd's error bound. */
-#include <stdio.h>
-
-#include "onednn_case.h"
+#include "conv_case.h"
 
 static const double TOLERANCE = 1e-5;
 enum { WINOGRAD_ERROR = 8 }; /* times the direct algorithm's; ops/onednn/conv.c says what was measured */
-
-typedef struct shape {
-  int64_t batch, channels, filters, groups, size[3], kernel[3], stride[3], dilation[3], pads[6];
-  int spatial;
-} shape;
-
-static void add_window(op_case *c, const shape *s) {
-  case_ints(c, "strides", (size_t)s->spatial, s->stride);
-  case_ints(c, "dilations", (size_t)s->spatial, s->dilation);
-  case_ints(c, "pads", 2 * (size_t)s->spatial, s->pads);
-  case_int(c, "group", s->groups);
-}
-
-static void describe(const shape *s, const char *op, char *text, size_t size) {
-  snprintf(text, size, "%s n%d c%d m%d g%d %dx%dx%d k%d%d%d s%d%d d%d%d p%d,%d,%d,%d", op, (int)s->batch,
-           (int)s->channels, (int)s->filters, (int)s->groups, (int)s->size[0], (int)s->size[1], (int)s->size[2],
-           (int)s->kernel[0], (int)s->kernel[1], (int)s->kernel[2], (int)s->stride[0], (int)s->stride[1],
-           (int)s->dilation[0], (int)s->dilation[1], (int)s->pads[0], (int)s->pads[1], (int)s->pads[2],
-           (int)s->pads[3]);
-}
-
-static void set_inputs(op_case *c, const shape *s, bool transposed, bool bias, uint64_t *seed) {
-  int64_t x[5] = {s->batch, s->channels}, w[5];
-  w[0] = transposed ? s->channels : s->filters;
-  w[1] = (transposed ? s->filters : s->channels) / s->groups;
-  for (int i = 0; i < s->spatial; i++) {
-    x[2 + i] = s->size[i];
-    w[2 + i] = s->kernel[i];
-  }
-  case_input(c, make_noise(seed, PLEAT_FLOAT, s->spatial + 2, x));
-  case_input(c, make_noise(seed, PLEAT_FLOAT, s->spatial + 2, w));
-  if (bias) case_input(c, make_noise(seed, PLEAT_FLOAT, 1, &s->filters));
-}
 
 /* A shape in which the window fits. */
 static shape pick_shape(uint64_t *seed, bool transposed) {
@@ -153,44 +118,16 @@ START_TEST(not_finite) {
 }
 END_TEST
 
-static pleat_tensor *as_double(const pleat_tensor *tensor) {
-  pleat_tensor *wide = NULL;
-  ck_assert_int_eq(pleat_tensor_cast((pleat_tensor *)(uintptr_t)tensor, PLEAT_DOUBLE, &wide, NULL), PLEAT_OK);
-  return wide;
-}
-
 START_TEST(winograd_error) {
   static const int64_t shapes[][3] = {{32, 32, 28}, {64, 64, 28}, {128, 48, 29}, {160, 32, 14}, {33, 40, 30}};
   uint64_t seed = 1;
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-    op_case c;
-    shape s = {.batch = 1, .channels = shapes[i][0], .filters = shapes[i][1], .groups = 1, .spatial = 2};
-    for (int d = 0; d < 2; d++) {
-      s.size[d] = shapes[i][2];
-      s.kernel[d] = 3;
-      s.stride[d] = s.dilation[d] = s.pads[d] = s.pads[2 + d] = 1;
-    }
-    case_begin(&c, "Conv", 22);
-    set_inputs(&c, &s, false, true, &seed);
-    add_window(&c, &s);
-    case_ready(&c, "");
-    pleat_tensor *fast = run_kernel(&c, &pleat_onednn_conv, (how){.constants = ~1u}, NULL);
-    pleat_tensor *direct = run_kernel(&c, &pleat_onednn_conv, (how){.constants = ~1u, .exact = true}, NULL);
-    pleat_tensor *given[3];
-    for (int k = 0; k < 3; k++) {
-      given[k] = c.inputs[k];
-      c.inputs[k] = as_double(given[k]);
-    }
-    pleat_tensor *truth = run_kernel(&c, reference_kernel(&c), (how){.constants = ~0u, .no_layouts = true}, NULL);
-    const double winograd = relative_error(fast, truth), plain = relative_error(direct, truth);
+    const shape s = square_shape(shapes[i][0], shapes[i][1], shapes[i][2], 3, 1, 1);
+    double winograd, plain;
+    conv_errors(&s, &pleat_onednn_conv, &pleat_onednn_conv, &seed, &winograd, &plain);
     ck_assert_msg(winograd <= WINOGRAD_ERROR * plain && winograd < 2e-6, "Winograd's error is %g, the direct one %g",
                   winograd, plain);
     ck_assert_msg(plain < 3e-7, "the direct algorithm's error is %g", plain);
-    for (int k = 0; k < 3; k++) pleat_tensor_release(given[k]);
-    pleat_tensor_release(fast);
-    pleat_tensor_release(direct);
-    pleat_tensor_release(truth);
-    case_end(&c);
   }
 }
 END_TEST

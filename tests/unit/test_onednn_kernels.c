@@ -2,7 +2,7 @@
  * last one is not full, small and odd sizes, with what is not finite where the result is specified. */
 #include <stdio.h>
 
-#include "onednn_case.h"
+#include "kernel_case.h"
 
 static const char *const shapes[] = {"1,16,5,7", "2,17,4,4", "1,3,9,8", "7,31,3,2", "1,8,1,1", "2,40,6,5"};
 enum { SHAPES = sizeof shapes / sizeof *shapes };

@@ -1,10 +1,11 @@
 /* Runs one kernel of an operator as the planner would: inputs in the layouts that it wants, its output made dense
  * again. On top of op_case.h. */
-#ifndef PLEAT_TESTS_ONEDNN_CASE_H
-#define PLEAT_TESTS_ONEDNN_CASE_H
+#ifndef PLEAT_TESTS_KERNEL_CASE_H
+#define PLEAT_TESTS_KERNEL_CASE_H
 
 #include "op_case.h"
-#include "ops/onednn/onednn.h"
+#include "ops/kernels.h"
+#include "ops/layout.h"
 
 typedef struct how {
   unsigned constants; /* bit i: prepare sees input i's data */
@@ -80,7 +81,7 @@ static inline pleat_tensor *run_kernel(op_case *c, const pleat_kernel *kernel, h
     if ((how.constants >> i & 1) == 0) seen[i].data = NULL;
     inputs[i] = &seen[i];
     if ((how.blocked >> i & 1) != 0) {
-      const pleat_layout *blocks = pleat_dnn_best_blocks();
+      const pleat_layout *blocks = pleat_layout_blocked(16);
       if (!pleat_layout_is_dense(blocks, seen[i].rank, seen[i].dims)) seen[i].layout = blocks;
     }
     wanted[i] = seen[i].layout;

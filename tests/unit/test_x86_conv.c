@@ -1,0 +1,219 @@
+/* Our own convolutions for x86 against the reference kernel: channel tails, groups, strides, dilations, uneven padding,
+ * fused addends and activations, both ways of cutting Winograd's work, and its error bound. Runs once per instruction
+ * set (tests/CMakeLists.txt). */
+#include "conv_case.h"
+#include "ops/x86/x86.h"
+
+static const double TOLERANCE = 1e-5;
+enum { WINOGRAD_ERROR = 8 }; /* times the direct algorithm's */
+
+/* A shape that the direct kernel takes. */
+static shape pick_direct(uint64_t *seed) {
+  static const int64_t channels[] = {16, 17, 24, 31, 32, 33, 48, 65};
+  enum { COUNTS = sizeof channels / sizeof *channels };
+  shape s = {.spatial = (int)random_between(seed, 1, 2), .groups = 1};
+  s.batch = (int64_t[]){1, 2, 7}[random_between(seed, 0, 2)];
+  s.channels = channels[random_between(seed, 0, COUNTS - 1)];
+  s.filters = channels[random_between(seed, 0, COUNTS - 1)];
+  if (random_between(seed, 0, 3) == 0) {
+    s.groups = random_between(seed, 2, 3);
+    s.channels = s.groups * 16 * random_between(seed, 1, 2);
+    s.filters = s.groups * 16 * random_between(seed, 1, 3);
+  }
+  for (int i = 0; i < s.spatial; i++) {
+    s.kernel[i] = random_between(seed, 1, 4);
+    s.stride[i] = random_between(seed, 1, i == s.spatial - 1 ? 2 : 3);
+    s.dilation[i] = random_between(seed, 1, 2);
+    const int64_t extent = (s.kernel[i] - 1) * s.dilation[i] + 1;
+    const bool padded = random_between(seed, 0, 2) > 0;
+    s.pads[i] = padded ? random_between(seed, 0, extent - 1) : 0;
+    s.pads[s.spatial + i] = padded ? random_between(seed, 0, extent - 1) : 0;
+    s.size[i] = random_between(seed, extent, 19);
+  }
+  return s;
+}
+
+START_TEST(direct) {
+  uint64_t seed = 11 + (uint64_t)_i;
+  char what[256];
+  for (int i = 0; i < 30; i++) {
+    op_case c;
+    shape s = pick_direct(&seed);
+    describe(&s, "Conv", what, sizeof what);
+    case_begin(&c, "Conv", 22);
+    set_inputs(&c, &s, false, i % 2 == 0, &seed);
+    add_window(&c, &s);
+    check_against_reference(&c, &pleat_x86_conv_direct, "", ~1u, 1, TOLERANCE, what);
+  }
+}
+END_TEST
+
+/* Without padding, positions follow each other over lines: all numbers of rows in the last tiles. */
+START_TEST(pointwise) {
+  uint64_t seed = 4;
+  char what[256];
+  for (int64_t size = 1; size <= 31; size++) {
+    op_case c;
+    shape s = square_shape(size % 2 == 0 ? 32 : 40, size % 3 == 0 ? 80 : 64, size, 1, 1, 0);
+    s.size[0] = 1;
+    describe(&s, "Conv", what, sizeof what);
+    case_begin(&c, "Conv", 22);
+    set_inputs(&c, &s, false, true, &seed);
+    add_window(&c, &s);
+    check_against_reference(&c, &pleat_x86_conv_direct, "", ~1u, 1, TOLERANCE, what);
+  }
+}
+END_TEST
+
+/* Some tiles, an odd size, uneven padding; large filters, whose inputs all threads share; more tiles than one run. */
+START_TEST(winograd) {
+  static const int64_t shapes[][4] = {{32, 32, 12, 1}, {48, 40, 17, 2},   {64, 80, 30, 7},
+                                      {33, 65, 14, 1}, {128, 144, 19, 2}, {256, 112, 14, 7}};
+  uint64_t seed = 21;
+  char what[256];
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+    for (int padding = 0; padding < 3; padding++) {
+      op_case c;
+      shape s = square_shape(shapes[i][0], shapes[i][1], shapes[i][2], 3, 1, padding);
+      s.batch = shapes[i][3];
+      s.size[1] += 3;
+      if (padding == 2) s.pads[1] = s.pads[2] = 0;
+      describe(&s, "Conv", what, sizeof what);
+      case_begin(&c, "Conv", 22);
+      set_inputs(&c, &s, false, i % 2 == 0, &seed);
+      add_window(&c, &s);
+      check_against_reference(&c, &pleat_x86_conv_winograd, "", ~1u, 1, 5 * TOLERANCE, what);
+    }
+  }
+}
+END_TEST
+
+static const char *const activations[] = {"",        "Relu",      "LeakyRelu", "Clip",
+                                          "Sigmoid", "HardSwish", "Silu",      "HardSigmoid"};
+enum { ACTIVATIONS = sizeof activations / sizeof *activations };
+
+START_TEST(fused) {
+  uint64_t seed = 5;
+  for (int i = 0; i < 4 * ACTIVATIONS; i++) {
+    op_case c;
+    const char *name = activations[i % ACTIVATIONS];
+    const bool addend = i % 3 != 0, is_winograd = i >= 2 * ACTIVATIONS;
+    shape s = square_shape(is_winograd ? 64 : 17, is_winograd ? 80 : 32, 13, 3, 1, is_winograd);
+    s.batch = 1 + i % 2;
+    const int64_t y[] = {s.batch, s.filters, is_winograd ? 13 : 11, is_winograd ? 13 : 11};
+    case_begin(&c, "FusedConv", 1);
+    set_inputs(&c, &s, false, true, &seed);
+    if (i % 4 == 3) { /* without a bias */
+      pleat_tensor_release(c.inputs[2]);
+      c.inputs[2] = NULL;
+    }
+    /* Saturates the curves; Winograd's error would be relative to values that the curve has cut off. */
+    for (size_t k = 0; !is_winograd && k < c.inputs[0]->count; k += 37) ((float *)c.inputs[0]->data)[k] *= 30;
+    if (addend) case_input(&c, make_noise(&seed, PLEAT_FLOAT, 4, y));
+    add_window(&c, &s);
+    case_string(&c, "activation", name);
+    case_float(&c, "activation_alpha", strcmp(name, "Clip") == 0 ? -0.5f : 0.2f);
+    case_float(&c, "activation_beta", 0.7f);
+    check_against_reference(&c, is_winograd ? &pleat_x86_conv_winograd : &pleat_x86_conv_direct, "pleat", ~9u,
+                            1 | (addend ? 8 : 0), is_winograd ? 5 * TOLERANCE : TOLERANCE, name);
+  }
+}
+END_TEST
+
+/* What is not finite spreads as far as the window sees, and no further; a Relu keeps NaN. */
+START_TEST(not_finite) {
+  uint64_t seed = 3;
+  for (int i = 0; i < 4; i++) {
+    op_case c;
+    shape s = square_shape(20, 40, 8, i < 2 ? 3 : 1, 1, i < 2);
+    case_begin(&c, "FusedConv", 1);
+    set_inputs(&c, &s, false, true, &seed);
+    ((float *)c.inputs[0]->data)[100] = i % 2 == 0 ? NAN : INFINITY;
+    add_window(&c, &s);
+    case_string(&c, "activation", "Relu");
+    check_against_reference(&c, &pleat_x86_conv_direct, "pleat", ~9u, 1, TOLERANCE, "not finite");
+  }
+}
+END_TEST
+
+START_TEST(winograd_error) {
+  static const int64_t shapes[][3] = {{32, 32, 28},  {64, 64, 28}, {128, 48, 29},
+                                      {160, 64, 14}, {33, 40, 30}, {512, 64, 14}};
+  uint64_t seed = 1;
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+    const shape s = square_shape(shapes[i][0], shapes[i][1], shapes[i][2], 3, 1, 1);
+    double fast, plain;
+    conv_errors(&s, &pleat_x86_conv_winograd, &pleat_x86_conv_direct, &seed, &fast, &plain);
+    printf("%dx%d at %d: %.2g, direct %.2g, %.1f times\n", (int)shapes[i][0], (int)shapes[i][1], (int)shapes[i][2],
+           fast, plain, fast / plain);
+    ck_assert_msg(fast <= WINOGRAD_ERROR * plain && fast < 4e-6, "Winograd's error is %g, the direct one %g", fast,
+                  plain);
+    ck_assert_msg(plain < 1e-6, "the direct algorithm's error is %g", plain);
+  }
+}
+END_TEST
+
+START_TEST(declining) {
+  static const struct {
+    int64_t channels, filters, kernel, stride, groups;
+    bool dynamic;
+    const char *words, *winograd_words;
+  } cases[] = {{3, 32, 3, 1, 1, false, "fewer channels", "fewer channels"},
+               {64, 64, 3, 3, 1, false, "a stride above 2", "strides"},
+               {64, 64, 1, 1, 1, true, "not constant", "not constant"},
+               {64, 64, 3, 1, 64, false, "no whole vectors", "no whole vectors"},
+               {64, 64, 5, 1, 1, false, NULL, "not 3x3"},
+               {64, 64, 3, 1, 4, false, NULL, "groups"},
+               {512, 512, 3, 1, 1, false, NULL, "the direct algorithm is faster"}};
+  uint64_t seed = 1;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    shape s = square_shape(cases[i].channels, cases[i].filters, 6, cases[i].kernel, cases[i].stride, 0);
+    s.groups = cases[i].groups;
+    for (int k = 0; k < 2; k++) {
+      const char *words = k == 0 ? cases[i].words : cases[i].winograd_words;
+      op_case c;
+      if (words == NULL) continue;
+      case_begin(&c, "Conv", 22);
+      set_inputs(&c, &s, false, true, &seed);
+      add_window(&c, &s);
+      check_declines(&c, k == 0 ? &pleat_x86_conv_direct : &pleat_x86_conv_winograd, cases[i].dynamic ? 0 : ~1u, words);
+    }
+  }
+}
+END_TEST
+
+START_TEST(empty_tensors) {
+  static const struct {
+    const char *x, *w;
+  } empty[] = {{"0,32,8,8", "32,32,3,3"}, {"1,32,8,8", "0,32,3,3"}, {"1,0,8,8", "32,0,3,3"}};
+  for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
+    op_case c;
+    case_begin(&c, "Conv", 22);
+    case_input(&c, make(PLEAT_FLOAT, empty[i].x, NULL));
+    case_input(&c, make(PLEAT_FLOAT, empty[i].w, NULL));
+    check_declines(&c, &pleat_x86_conv_direct, 2, "empty");
+  }
+}
+END_TEST
+
+Suite *make_suite(void);
+Suite *make_suite(void) {
+  Suite *suite = suite_create("x86_conv");
+  TCase *tcase = tcase_create("conv");
+  tcase_set_timeout(tcase, 120);
+  if (pleat_x86_code_of_cpu() != NULL) {
+    printf("the code for %s\n", pleat_x86_code_of_cpu()->name);
+    tcase_add_loop_test(tcase, direct, 0, 3);
+    tcase_add_test(tcase, pointwise);
+    tcase_add_test(tcase, winograd);
+    tcase_add_test(tcase, fused);
+    tcase_add_test(tcase, not_finite);
+    tcase_add_test(tcase, winograd_error);
+    tcase_add_test(tcase, declining);
+    tcase_add_test(tcase, empty_tensors);
+  } else {
+    printf("skipped: this CPU has neither AVX2 nor AVX-512\n");
+  }
+  suite_add_tcase(suite, tcase);
+  return suite;
+}
