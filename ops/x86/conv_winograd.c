@@ -16,10 +16,10 @@
 #include "core/memory.h"
 #include "ops/x86/x86.h"
 
-enum { POINTS = PLEAT_X86_WINOGRAD_POINTS, OUT = PLEAT_X86_WINOGRAD_OUT };
-
 typedef struct winograd {
   pleat_x86_conv conv;
+  const pleat_x86_winograd *code;
+  int points;
   float *weights; /* [pairs][points][in blocks][lanes][columns][lanes]; malloc'd */
   const float *zeros;
   ptrdiff_t *offsets; /* of the in blocks in one point of `inputs` */
@@ -52,22 +52,46 @@ static double weights_time(double count) {
   return count * sizeof(float) / bytes_per_cycle;
 }
 
-static bool pays(const pleat_call *call) {
-  enum { INPUT_CYCLES = 120, OUTPUT_CYCLES = 90 };
+/* What the choice is made from: blocks, and outputs of all samples. */
+typedef struct extent {
+  double lanes, rows, in, out, samples, height, width;
+} extent;
+
+static double direct_time(const extent *e) {
+  const double products = 9 * e->in * e->lanes * e->out;
+  return e->samples * e->height * e->width * products / 2 + weights_time(products * e->lanes);
+}
+
+static double winograd_time(const extent *e, const pleat_x86_winograd *code) {
+  const double point_cycles = 3.2, result_cycles = 2.5; /* of the transforms, for each point */
+  const double points = code->in * code->in, products = points * e->in * e->lanes * e->out;
+  const double tiles = e->samples * ceil(e->height / code->out) * ceil(e->width / code->out);
+  const double filled = tiles < e->rows / 2 ? tiles / (e->rows / 2) : 1; /* few rows leave the multipliers waiting */
+  return tiles * products / 2 / filled + weights_time(products * e->lanes) +
+         tiles * points * (e->in * point_cycles + e->out * result_cycles);
+}
+
+/* The size of tiles that is worth it; NULL: none. */
+static const pleat_x86_winograd *choose(const pleat_call *call) {
   const double least_gain = 1.15;
+  const pleat_x86_code *code = pleat_x86_code_of_cpu();
   const pleat_tensor *x = call->inputs[PLEAT_X86_X], *y = call->outputs[0];
-  const double lanes = pleat_x86_code_of_cpu()->lanes, rows = pleat_x86_code_of_cpu()->rows;
-  const double tiles =
-      (double)x->dims[0] * (double)((y->dims[2] + OUT - 1) / OUT) * (double)((y->dims[3] + OUT - 1) / OUT);
-  const double in = (double)((x->dims[1] + (int64_t)lanes - 1) / (int64_t)lanes);
-  const double out = (double)((y->dims[1] + (int64_t)lanes - 1) / (int64_t)lanes);
-  const double depth = in * lanes, filters = depth * out * lanes;
-  const double area = (double)(y->dims[0] * y->dims[2] * y->dims[3]);
-  const double filled = tiles < rows / 2 ? tiles / (rows / 2) : 1; /* few rows leave the multipliers waiting */
-  const double product = tiles * POINTS * depth * out / 2 / filled + weights_time(filters * POINTS);
-  const double winograd = product + tiles * (in * INPUT_CYCLES + out * OUTPUT_CYCLES);
-  const double direct = area * 9 * depth * out / 2 + weights_time(filters * 9);
-  return winograd * least_gain < direct;
+  const extent e = {.lanes = code->lanes,
+                    .rows = code->rows,
+                    .in = ceil((double)x->dims[1] / code->lanes),
+                    .out = ceil((double)y->dims[1] / code->lanes),
+                    .samples = (double)y->dims[0],
+                    .height = (double)y->dims[2],
+                    .width = (double)y->dims[3]};
+  const pleat_x86_winograd *best = NULL;
+  double least = direct_time(&e) / least_gain;
+  for (int i = 0; i < PLEAT_X86_WINOGRADS; i++) {
+    const double time = winograd_time(&e, &code->winograd[i]);
+    if (time >= least) continue;
+    least = time;
+    best = &code->winograd[i];
+  }
+  return best;
 }
 
 static bool all_are(const pleat_node *node, const char *name, int64_t value) {
@@ -87,14 +111,14 @@ static const char *supports(const pleat_call *call) {
   if (w->rank != 4 || w->dims[2] != 3 || w->dims[3] != 3) return "its kernel is not 3x3";
   if (!all_are(call->node, "strides", 1) || !all_are(call->node, "dilations", 1)) return "strides or dilations";
   if (pleat_attr_int(call->node, "group") != 1) return "groups";
-  return pays(call) ? NULL : "the direct algorithm is faster here";
+  return choose(call) != NULL ? NULL : "the direct algorithm is faster here";
 }
 
 /* ---- preparing ---- */
 
 static size_t pair_floats(const winograd *w) {
   const size_t lanes = (size_t)w->conv.code->lanes;
-  return POINTS * (size_t)w->conv.in_blocks * lanes * 2 * lanes;
+  return (size_t)w->points * (size_t)w->conv.in_blocks * lanes * 2 * lanes;
 }
 
 static pleat_status pack(winograd *w, const pleat_call *call) {
@@ -109,9 +133,9 @@ static pleat_status pack(winograd *w, const pleat_call *call) {
     const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1, left = conv->out_channels - 2 * pair * lanes;
     const size_t width = (size_t)(columns * lanes), padding = (depth - (size_t)conv->in_channels) * width;
     float *to = w->weights + (size_t)pair * pair_floats(w);
-    conv->code->winograd_weights(from + (size_t)(2 * pair * lanes) * filter, filter, conv->in_channels,
-                                 left < columns * lanes ? left : columns * lanes, columns, to, depth * width);
-    for (size_t p = 0; p < POINTS; p++)
+    w->code->weights(from + (size_t)(2 * pair * lanes) * filter, filter, conv->in_channels,
+                     left < columns * lanes ? left : columns * lanes, columns, to, depth * width);
+    for (size_t p = 0; p < (size_t)w->points; p++)
       memset(to + p * depth * width + (size_t)conv->in_channels * width, 0, padding * sizeof *to);
   }
   return PLEAT_OK;
@@ -121,7 +145,7 @@ static pleat_status pack(winograd *w, const pleat_call *call) {
 static void set_runs(winograd *w, int threads) {
   enum { CACHED_BYTES = 384 * 1024, SHARED_BYTES = 6 * 1024 * 1024, LARGE_FILTERS = 1536 * 1024 };
   const int64_t lanes = w->conv.code->lanes;
-  const int64_t tile_bytes = POINTS * w->conv.in_blocks * lanes * (int64_t)sizeof(float);
+  const int64_t tile_bytes = w->points * w->conv.in_blocks * lanes * (int64_t)sizeof(float);
   const int64_t filter_bytes = tile_bytes * w->conv.out_blocks * lanes;
   w->is_shared = filter_bytes > LARGE_FILTERS;
   int64_t most = (w->is_shared ? SHARED_BYTES : CACHED_BYTES) / tile_bytes;
@@ -140,7 +164,7 @@ static pleat_status set_workspace(const winograd *w, pleat_call *call) {
   const size_t inputs = (size_t)w->input_stride * (w->is_shared ? 1 : threads), outputs = (size_t)w->output_stride;
   size_t floats;
   if (!pleat_mul_size(outputs, threads, &floats) || !pleat_add_size(floats, inputs, &floats) ||
-      !pleat_mul_size(floats, POINTS * sizeof(float), &call->workspace_size))
+      !pleat_mul_size(floats, (size_t)w->points * sizeof(float), &call->workspace_size))
     return PLEAT_OOM(call->error);
   return PLEAT_OK;
 }
@@ -152,8 +176,10 @@ static pleat_status prepare(pleat_call *call) {
   const pleat_x86_conv *conv = &w->conv;
   const int lanes = conv->code->lanes;
   w->pairs = pleat_x86_divide_up(conv->out_blocks, 2);
-  w->tile_rows = pleat_x86_divide_up(conv->out_height, OUT);
-  w->tile_columns = pleat_x86_divide_up(conv->out_width, OUT);
+  w->code = choose(call);
+  w->points = w->code->in * w->code->in;
+  w->tile_rows = pleat_x86_divide_up(conv->out_height, w->code->out);
+  w->tile_columns = pleat_x86_divide_up(conv->out_width, w->code->out);
   w->tiles = conv->batch * w->tile_rows * w->tile_columns;
   w->none = (pleat_x86_activation){.curve = PLEAT_X86_CLAMP, .low = -INFINITY, .high = INFINITY};
   w->zeros = pleat_arena_array(call->arena, 2 * (size_t)lanes, sizeof *w->zeros);
@@ -179,8 +205,8 @@ typedef struct place {
 static place place_of(const winograd *w, int64_t tile) {
   const int64_t in_sample = tile % ((int64_t)w->tile_rows * w->tile_columns);
   return (place){.sample = tile / ((int64_t)w->tile_rows * w->tile_columns),
-                 .row = (int)(in_sample / w->tile_columns) * OUT,
-                 .column = (int)(in_sample % w->tile_columns) * OUT};
+                 .row = (int)(in_sample / w->tile_columns) * w->code->out,
+                 .column = (int)(in_sample % w->tile_columns) * w->code->out};
 }
 
 /* One block of channels of `count` tiles from `first` on. */
@@ -189,9 +215,9 @@ static void transform_inputs(const job *job, int block, int64_t first, int count
   const pleat_x86_conv *conv = &w->conv;
   for (int i = 0; i < count; i++) {
     const place p = place_of(w, first + i);
-    conv->code->winograd_input(job->x + (p.sample * conv->in_blocks + block) * pleat_x86_plane(conv), conv->height,
-                               conv->width, p.row - conv->pad_begin[0], p.column - conv->pad_begin[1],
-                               inputs + ((ptrdiff_t)block * w->run + i) * conv->code->lanes, w->input_stride);
+    w->code->input(job->x + (p.sample * conv->in_blocks + block) * pleat_x86_plane(conv), conv->height, conv->width,
+                   p.row - conv->pad_begin[0], p.column - conv->pad_begin[1],
+                   inputs + ((ptrdiff_t)block * w->run + i) * conv->code->lanes, w->input_stride);
   }
 }
 
@@ -206,12 +232,14 @@ static void multiply(const winograd *w, int pair, int columns, int count, const 
                          .bias = w->zeros,
                          .w = w->weights + (size_t)pair * pair_floats(w),
                          .activation = &w->none};
-  for (int p = 0; p < POINTS; p++, tile.w += depth * (size_t)(columns * code->lanes)) {
+  for (int p = 0; p < w->points; p++, tile.w += depth * (size_t)(columns * code->lanes)) {
     for (int g = 0; g < groups; g++) {
       const int first = count * g / groups, rows = count * (g + 1) / groups - first;
       tile.a = inputs + p * w->input_stride + first * code->lanes;
       tile.c[0] = products + p * w->output_stride + first * code->lanes;
       tile.c[1] = tile.c[0] + w->run * code->lanes;
+      /* The last group of a point fetches the next point's filters, which come from far away when there are many. */
+      tile.next = g == groups - 1 ? tile.w + depth * (size_t)(columns * code->lanes) : NULL;
       code->product[0][columns - 1][rows](&tile);
     }
   }
@@ -223,9 +251,9 @@ static void transform_outputs(const job *job, int block, int64_t first, int coun
   for (int i = 0; i < count; i++) {
     const place p = place_of(w, first + i);
     const ptrdiff_t plane = (p.sample * conv->out_blocks + block) * pleat_x86_out_plane(conv);
-    conv->code->winograd_output(products + i * conv->code->lanes, w->output_stride,
-                                conv->bias + block * conv->code->lanes, job->z != NULL ? job->z + plane : NULL,
-                                job->y + plane, conv->out_height, conv->out_width, p.row, p.column, &conv->activation);
+    w->code->output(products + i * conv->code->lanes, w->output_stride, conv->bias + block * conv->code->lanes,
+                    job->z != NULL ? job->z + plane : NULL, job->y + plane, conv->out_height, conv->out_width, p.row,
+                    p.column, &conv->activation);
   }
 }
 
@@ -245,14 +273,14 @@ static int run_length(const winograd *w, int64_t first) {
 
 static void run_item(const job *job, int64_t item, int thread) {
   const winograd *w = job->w;
-  float *products = job->products + (ptrdiff_t)thread * POINTS * w->output_stride;
+  float *products = job->products + (ptrdiff_t)thread * w->points * w->output_stride;
   if (w->is_shared) {
     run_pair(job, (int)item, job->first, run_length(w, job->first), job->inputs, products);
     return;
   }
   const int64_t first = item * w->run;
   const int count = run_length(w, first);
-  float *inputs = job->inputs + (ptrdiff_t)thread * POINTS * w->input_stride;
+  float *inputs = job->inputs + (ptrdiff_t)thread * w->points * w->input_stride;
   for (int b = 0; b < w->conv.in_blocks; b++) transform_inputs(job, b, first, count, inputs);
   for (int pair = 0; pair < w->pairs; pair++) run_pair(job, pair, first, count, inputs, products);
 }
@@ -269,7 +297,7 @@ static void run_items(job *job, int threads) {
 static pleat_status run(const pleat_call *call) {
   const winograd *w = call->state;
   const pleat_tensor *z = pleat_in(call, PLEAT_X86_Z);
-  const size_t inputs = (size_t)(w->is_shared ? 1 : call->threads) * POINTS * (size_t)w->input_stride;
+  const size_t inputs = (size_t)(w->is_shared ? 1 : call->threads) * (size_t)w->points * (size_t)w->input_stride;
   job job = {.w = w,
              .x = call->inputs[PLEAT_X86_X]->data,
              .z = z != NULL ? z->data : NULL,

@@ -51,29 +51,36 @@ typedef struct pleat_x86_tile {
   const float *addend[2];   /* NULL: none */
   float *c[2];
   const pleat_x86_activation *activation;
+  const float *next; /* weights that will be wanted soon, as many as these: fetched meanwhile. NULL: none */
 } pleat_x86_tile;
 
 typedef void pleat_x86_tile_function(const pleat_x86_tile *tile);
 
 enum { PLEAT_X86_MAX_ROWS = 14 };
 
-/* Winograd's F(4x4, 3x3) on one block of channels: tiles of 6x6 inputs, 4x4 outputs. (winograd.inc) */
-enum { PLEAT_X86_WINOGRAD_IN = 6, PLEAT_X86_WINOGRAD_OUT = 4, PLEAT_X86_WINOGRAD_POINTS = 36 };
+/* Winograd's minimal filtering of 3x3 kernels on one block of channels: a tile of `in` x `in` inputs gives `out` x
+ * `out` outputs by in * in products, its points. (winograd.inc) */
+typedef struct pleat_x86_winograd {
+  int in, out;
+  /* v[p * point_stride + lane] for the tile whose first input is at (row, column), which may lie outside. */
+  void (*input)(const float *x, int height, int width, int row, int column, float *v, ptrdiff_t point_stride);
+  /* y, `addend` (may be NULL): the whole plane; (row, column): the tile's first output, inside of it. */
+  void (*output)(const float *m, ptrdiff_t point_stride, const float *bias, const float *addend, float *y, int height,
+                 int width, int row, int column, const pleat_x86_activation *activation);
+  /* u[p * point_stride + k * columns * lanes + j] of `depth` filters of `count` <= columns * lanes channels:
+   * w[j * channel_stride + k * 9 + tap]. The other channels get zeros. */
+  void (*weights)(const float *w, size_t channel_stride, int depth, int count, int columns, float *u,
+                  size_t point_stride);
+} pleat_x86_winograd;
+
+enum { PLEAT_X86_WINOGRADS = 2, PLEAT_X86_MAX_POINTS = 36 };
 
 typedef struct pleat_x86_code {
   const char *name;
   int lanes;
   int rows;                                                       /* the most positions in a tile */
   pleat_x86_tile_function *product[2][2][PLEAT_X86_MAX_ROWS + 1]; /* [step - 1][columns - 1][rows] */
-  /* v[p * point_stride + lane] for the tile whose first input is at (row, column), which may lie outside. */
-  void (*winograd_input)(const float *x, int height, int width, int row, int column, float *v, ptrdiff_t point_stride);
-  /* y, `addend` (may be NULL): the whole plane; (row, column): the tile's first output, inside of it. */
-  void (*winograd_output)(const float *m, ptrdiff_t point_stride, const float *bias, const float *addend, float *y,
-                          int height, int width, int row, int column, const pleat_x86_activation *activation);
-  /* u[p * point_stride + k * columns * lanes + j] of `depth` filters of `count` <= columns * lanes channels:
-   * w[j * channel_stride + k * 9 + tap]. The other channels get zeros. */
-  void (*winograd_weights)(const float *w, size_t channel_stride, int depth, int count, int columns, float *u,
-                           size_t point_stride);
+  pleat_x86_winograd winograd[PLEAT_X86_WINOGRADS];               /* F(4x4, 3x3), F(2x2, 3x3) */
 } pleat_x86_code;
 
 /* The best that this CPU runs; NULL: none of them. (isa.c) */

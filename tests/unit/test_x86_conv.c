@@ -107,8 +107,9 @@ START_TEST(fused) {
       pleat_tensor_release(c.inputs[2]);
       c.inputs[2] = NULL;
     }
-    /* Saturates the curves; Winograd's error would be relative to values that the curve has cut off. */
-    for (size_t k = 0; !is_winograd && k < c.inputs[0]->count; k += 37) ((float *)c.inputs[0]->data)[k] *= 30;
+    /* Saturates the curves; but a rounding error would be large beside what Clip or Winograd leaves of such values. */
+    for (size_t k = 0; !is_winograd && strcmp(name, "Clip") != 0 && k < c.inputs[0]->count; k += 37)
+      ((float *)c.inputs[0]->data)[k] *= 30;
     if (addend) case_input(&c, make_noise(&seed, PLEAT_FLOAT, 4, y));
     add_window(&c, &s);
     case_string(&c, "activation", name);
@@ -146,9 +147,9 @@ START_TEST(winograd_error) {
     conv_errors(&s, &pleat_x86_conv_winograd, &pleat_x86_conv_direct, &seed, &fast, &plain);
     printf("%dx%d at %d: %.2g, direct %.2g, %.1f times\n", (int)shapes[i][0], (int)shapes[i][1], (int)shapes[i][2],
            fast, plain, fast / plain);
-    ck_assert_msg(fast <= WINOGRAD_ERROR * plain && fast < 4e-6, "Winograd's error is %g, the direct one %g", fast,
+    ck_assert_msg(fast <= WINOGRAD_ERROR * plain && fast < 1e-5, "Winograd's error is %g, the direct one %g", fast,
                   plain);
-    ck_assert_msg(plain < 1e-6, "the direct algorithm's error is %g", plain);
+    ck_assert_msg(plain < 2e-6, "the direct algorithm's error is %g", plain);
   }
 }
 END_TEST
@@ -162,12 +163,12 @@ START_TEST(declining) {
                {64, 64, 3, 3, 1, false, "a stride above 2", "strides"},
                {64, 64, 1, 1, 1, true, "not constant", "not constant"},
                {64, 64, 3, 1, 64, false, "no whole vectors", "no whole vectors"},
-               {64, 64, 5, 1, 1, false, NULL, "not 3x3"},
+               {64, 64, 2, 1, 1, false, NULL, "not 3x3"},
                {64, 64, 3, 1, 4, false, NULL, "groups"},
                {512, 512, 3, 1, 1, false, NULL, "the direct algorithm is faster"}};
   uint64_t seed = 1;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    shape s = square_shape(cases[i].channels, cases[i].filters, 6, cases[i].kernel, cases[i].stride, 0);
+    shape s = square_shape(cases[i].channels, cases[i].filters, 3, cases[i].kernel, cases[i].stride, 0);
     s.groups = cases[i].groups;
     for (int k = 0; k < 2; k++) {
       const char *words = k == 0 ? cases[i].words : cases[i].winograd_words;
