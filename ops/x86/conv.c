@@ -19,8 +19,10 @@ typedef struct direct {
   bool is_padded;
   int lines, line; /* output lines and their length: one long line where lines follow each other in x too */
   int padded_height, padded_width;
-  int line_tiles;          /* tiles in a line */
+  bool is_twice;           /* a tile covers two whole lines */
+  int tiles, line_tiles;   /* tiles in a sample's group, and in a line (or two) */
   int chunk_pairs, chunks; /* pairs of an item, and items along the pairs */
+  size_t fetch_distance;   /* to the filters of the item that a thread takes next; 0: they are near enough */
   int item_tiles, pieces;  /* tiles of an item, and items along the tiles of a sample */
 } direct;
 
@@ -106,7 +108,7 @@ static bool set_offsets(direct *d, pleat_arena *arena) {
 /* How the work is cut: filters that stay in the second-level cache, and some items for each thread. */
 static void set_items(direct *d, int threads) {
   enum { CACHED_BYTES = 256 * 1024, ITEMS_PER_THREAD = 6 };
-  const int tiles = d->lines * d->line_tiles;
+  const int tiles = d->tiles;
   const size_t bytes = pair_floats(d) * sizeof(float);
   d->chunk_pairs = bytes >= CACHED_BYTES ? 1 : (int)(CACHED_BYTES / bytes);
   if (d->chunk_pairs > d->pairs) d->chunk_pairs = d->pairs;
@@ -116,6 +118,8 @@ static void set_items(direct *d, int threads) {
   const int64_t wanted = threads == 1 ? 1 : ((int64_t)threads * ITEMS_PER_THREAD + whole - 1) / whole;
   d->item_tiles = pleat_x86_divide_up(tiles, wanted < tiles ? (int)wanted : tiles);
   d->pieces = pleat_x86_divide_up(tiles, d->item_tiles);
+  if (d->pieces == 1 && d->chunks > threads)
+    d->fetch_distance = (size_t)threads * (size_t)d->chunk_pairs * pair_floats(d);
 }
 
 static pleat_status prepare(pleat_call *call) {
@@ -134,6 +138,8 @@ static pleat_status prepare(pleat_call *call) {
   d->lines = is_flat ? 1 : conv->out_height;
   d->line = is_flat ? conv->out_height * conv->out_width : conv->out_width;
   d->line_tiles = pleat_x86_divide_up(d->line, conv->code->rows);
+  d->is_twice = conv->code->twice[0][0] != NULL && 2 * d->line == conv->code->rows && d->lines > 1;
+  d->tiles = d->is_twice ? pleat_x86_divide_up(d->lines, 2) : d->lines * d->line_tiles;
   set_items(d, call->threads);
   if (!set_offsets(d, call->arena)) return PLEAT_OOM(call->error);
   if (d->is_padded) {
@@ -166,48 +172,70 @@ static void pad_block(const direct *d, const float *x, float *to) {
   }
 }
 
-/* All pairs of the chunk for one tile: `tile` has what they share. */
-static void run_tile(const direct *d, pleat_x86_tile *tile, int first_pair, int end_pair, int rows,
-                     const float *weights, const float *bias, const float *z, float *y) {
+/* All pairs of the chunk for one tile: `tile` has what they share. It is tile
+ * `index` of `count` in its item, and fetches its part of the filters that this thread will want next. */
+static void run_tile(const direct *d, pleat_x86_tile *tile, int first_pair, int end_pair, int rows, int index,
+                     int count, const float *weights, const float *bias, const float *z, float *y) {
   const pleat_x86_conv *conv = &d->conv;
   const int lanes = conv->code->lanes, step = d->conv.stride[1];
+  const bool is_twice = rows > d->line;
+  const size_t floats = pair_floats(d);
   const ptrdiff_t plane = pleat_x86_out_plane(conv);
   for (int pair = first_pair; pair < end_pair; pair++) {
     const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1;
-    tile->w = weights + (size_t)pair * pair_floats(d);
+    tile->w = weights + (size_t)pair * floats;
+    if (count > 0) pleat_x86_fetch_part(tile, tile->w + (ptrdiff_t)d->fetch_distance, columns, lanes, index, count);
     tile->bias = bias + 2 * pair * lanes;
     for (int j = 0; j < columns; j++) {
       tile->c[j] = y + (2 * pair + j) * plane;
       tile->addend[j] = z != NULL ? z + (2 * pair + j) * plane : NULL;
     }
-    conv->code->product[step - 1][columns - 1][rows](tile);
+    if (is_twice) conv->code->twice[step - 1][columns - 1](tile);
+    else conv->code->product[step - 1][columns - 1][rows](tile);
   }
+}
+
+/* What of the output a tile covers: `rows` positions from `first` of `line` on, or of that line and the next. */
+typedef struct span {
+  int line, first, rows;
+} span;
+
+static span span_of(const direct *d, int tile) {
+  if (d->is_twice) return (span){.line = 2 * tile, .rows = 2 * tile + 1 < d->lines ? 2 * d->line : d->line};
+  const int part = tile % d->line_tiles, first = (int)((int64_t)d->line * part / d->line_tiles);
+  return (span){.line = tile / d->line_tiles,
+                .first = first,
+                .rows = (int)((int64_t)d->line * (part + 1) / d->line_tiles) - first};
 }
 
 static void run_item(const job *job, int64_t item) {
   const direct *d = job->d;
   const pleat_x86_conv *conv = &d->conv;
-  const int lanes = conv->code->lanes, tiles = d->lines * d->line_tiles;
+  const int lanes = conv->code->lanes;
   const int piece = (int)(item % d->pieces), chunk = (int)(item / d->pieces % d->chunks);
   const int group = (int)(item / d->pieces / d->chunks % conv->groups);
   const int64_t sample = item / d->pieces / d->chunks / conv->groups + job->first_sample;
   const ptrdiff_t in_plane = (ptrdiff_t)d->padded_height * d->padded_width * lanes;
+  const ptrdiff_t in_line = (ptrdiff_t)conv->stride[0] * d->padded_width * lanes;
   const ptrdiff_t out_group = conv->out_blocks * pleat_x86_out_plane(conv);
   const float *x = (d->is_padded ? job->padded : job->x + sample * conv->groups * conv->in_blocks * in_plane) +
                    group * conv->in_blocks * in_plane;
   const ptrdiff_t out = (sample * conv->groups + group) * out_group;
   const int end_pair = (chunk + 1) * d->chunk_pairs < d->pairs ? (chunk + 1) * d->chunk_pairs : d->pairs;
-  const int end = (piece + 1) * d->item_tiles < tiles ? (piece + 1) * d->item_tiles : tiles;
-  pleat_x86_tile tile = {
-      .offsets = d->offsets, .blocks = d->depth_blocks, .last = d->last, .activation = &conv->activation};
-  for (int t = piece * d->item_tiles; t < end; t++) {
-    const int line = t / d->line_tiles, part = t % d->line_tiles;
-    const int first = (int)((int64_t)d->line * part / d->line_tiles);
-    const int rows = (int)((int64_t)d->line * (part + 1) / d->line_tiles) - first;
-    const ptrdiff_t at = out + ((ptrdiff_t)line * d->line + first) * lanes;
-    tile.a = x + ((ptrdiff_t)line * conv->stride[0] * d->padded_width + (ptrdiff_t)first * conv->stride[1]) * lanes;
-    run_tile(d, &tile, chunk * d->chunk_pairs, end_pair, rows, d->weights + (size_t)group * group_floats(d),
-             conv->bias + group * conv->out_blocks * lanes, job->z != NULL ? job->z + at : NULL, job->y + at);
+  const int first = piece * d->item_tiles;
+  const int end = (piece + 1) * d->item_tiles < d->tiles ? (piece + 1) * d->item_tiles : d->tiles;
+  pleat_x86_tile tile = {.offsets = d->offsets,
+                         .blocks = d->depth_blocks,
+                         .last = d->last,
+                         .line = in_line,
+                         .activation = &conv->activation};
+  for (int t = first; t < end; t++) {
+    const span s = span_of(d, t);
+    const ptrdiff_t at = out + ((ptrdiff_t)s.line * d->line + s.first) * lanes;
+    tile.a = x + s.line * in_line + (ptrdiff_t)s.first * conv->stride[1] * lanes;
+    run_tile(d, &tile, chunk * d->chunk_pairs, end_pair, s.rows, t - first, d->fetch_distance > 0 ? end - first : 0,
+             d->weights + (size_t)group * group_floats(d), conv->bias + group * conv->out_blocks * lanes,
+             job->z != NULL ? job->z + at : NULL, job->y + at);
   }
 }
 

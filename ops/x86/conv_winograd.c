@@ -238,8 +238,8 @@ static void multiply(const winograd *w, int pair, int columns, int count, const 
       tile.a = inputs + p * w->input_stride + first * code->lanes;
       tile.c[0] = products + p * w->output_stride + first * code->lanes;
       tile.c[1] = tile.c[0] + w->run * code->lanes;
-      /* The last group of a point fetches the next point's filters, which come from far away when there are many. */
-      tile.next = g == groups - 1 ? tile.w + depth * (size_t)(columns * code->lanes) : NULL;
+      /* Filters come from far away when there are many: those of the next point meanwhile. */
+      pleat_x86_fetch_part(&tile, tile.w + depth * (size_t)(columns * code->lanes), columns, code->lanes, g, groups);
       code->product[0][columns - 1][rows](&tile);
     }
   }

@@ -23,3 +23,11 @@ const pleat_x86_code *pleat_x86_code_of_cpu(void) {
   pthread_once(&once, choose);
   return best;
 }
+
+void pleat_x86_fetch_part(pleat_x86_tile *tile, const float *next, int columns, int lanes, int index, int count) {
+  enum { LINE = 64 / sizeof(float) };
+  const int lines = lanes * columns * lanes / LINE; /* of one block of depth */
+  const int part = pleat_x86_divide_up(lines, count);
+  tile->next_lines = index * part < lines ? part : 0;
+  tile->next = next + (ptrdiff_t)index * part * tile->blocks * LINE;
+}

@@ -34,7 +34,7 @@ bool pleat_x86_activation_of(const pleat_node *node, pleat_x86_activation *out_a
 /* Whether it leaves zero at zero, as the lanes that are no channels must be. */
 bool pleat_x86_keeps_zero(const pleat_x86_activation *activation);
 
-/* ---- the code of one instruction set ---- */
+/* ---- the code of one instruction set ---- (isa.c) */
 
 /* One tile of a product: `rows` positions by one or two blocks of channels,
  *
@@ -51,8 +51,14 @@ typedef struct pleat_x86_tile {
   const float *addend[2];   /* NULL: none */
   float *c[2];
   const pleat_x86_activation *activation;
-  const float *next; /* weights that will be wanted soon, as many as these: fetched meanwhile. NULL: none */
+  ptrdiff_t line; /* of `twice`: from the first line's positions in a to the second's */
+  /* Weights that will be wanted soon, fetched meanwhile: `next_lines` cache lines for each block of depth. 0: none. */
+  const float *next;
+  int next_lines;
 } pleat_x86_tile;
+
+/* Tile `index` of `count` that share their weights fetches its part of as many weights at `next`. */
+void pleat_x86_fetch_part(pleat_x86_tile *tile, const float *next, int columns, int lanes, int index, int count);
 
 typedef void pleat_x86_tile_function(const pleat_x86_tile *tile);
 
@@ -80,7 +86,10 @@ typedef struct pleat_x86_code {
   int lanes;
   int rows;                                                       /* the most positions in a tile */
   pleat_x86_tile_function *product[2][2][PLEAT_X86_MAX_ROWS + 1]; /* [step - 1][columns - 1][rows] */
-  pleat_x86_winograd winograd[PLEAT_X86_WINOGRADS];               /* F(4x4, 3x3), F(2x2, 3x3) */
+  /* rows / 2 positions each of two lines, which follow each other in c and addend; NULL: there is none. It halves how
+   * often the weights are read where lines are short. */
+  pleat_x86_tile_function *twice[2][2];             /* [step - 1][columns - 1] */
+  pleat_x86_winograd winograd[PLEAT_X86_WINOGRADS]; /* F(4x4, 3x3), F(2x2, 3x3) */
 } pleat_x86_code;
 
 /* The best that this CPU runs; NULL: none of them. (isa.c) */
