@@ -40,6 +40,7 @@ pleat_status pleat_proto_tensor_bytes(pleat_proto *proto, const Onnx__TensorProt
 /* Bytes of tensors that were read and may not be needed soon: where they lie in a mapped file, their pages leave this
  * process's memory, and come back when they are read. Thread-safe, also while others read them. */
 void pleat_proto_give_back(pleat_proto *proto, const void *data, size_t size);
+void pleat_proto_give_back_all(pleat_proto *proto);
 bool pleat_proto_tensor_is_external(const Onnx__TensorProto *tensor);
 
 /* The bytes of a tensor that is about to be saved: in memory, or computed piece by piece, from `offset` on. Pieces come

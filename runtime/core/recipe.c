@@ -67,19 +67,41 @@ bool pleat_recipe_scale(pleat_arena *arena, const pleat_recipe *recipe, const pl
   return true;
 }
 
-/* Elements from `at` on that have one factor, and that factor. */
-static size_t run_at(const pleat_factors *f, size_t at, double *out_factor) {
-  *out_factor = f->values[at / f->outer * f->channels + at / f->inner % f->channels];
-  return f->inner - at % f->inner;
+/* A walk over the factors of consecutive elements, in runs: of one factor, or, where channels are next to each other,
+ * of one factor an element. */
+typedef struct walk {
+  const pleat_factors *f;
+  const double *group; /* its channels' factors */
+  size_t at, channel;  /* of the run's first element */
+  size_t run;          /* elements in it */
+} walk;
+
+static walk start_walk(const pleat_factors *f, size_t first) {
+  walk w = {.f = f, .at = first, .channel = first / f->inner % f->channels};
+  w.group = f->values + first / f->outer * f->channels;
+  w.run = f->inner == 1 ? f->channels - w.channel : f->inner - first % f->inner;
+  return w;
+}
+
+static void next_run(walk *w) {
+  const pleat_factors *f = w->f;
+  w->at += w->run;
+  w->channel = f->inner == 1 || w->channel + 1 == f->channels ? 0 : w->channel + 1;
+  if (w->channel == 0) w->group = f->values + w->at / f->outer * f->channels;
+  w->run = f->inner == 1 ? f->channels : f->inner;
 }
 
 /* Multiplies values[i] by the factor of element first + i. */
 static void multiply(const pleat_factors *f, size_t first, size_t count, double *values) {
-  for (size_t i = 0; i < count;) {
-    double factor;
-    size_t run = run_at(f, first + i, &factor);
-    if (run > count - i) run = count - i;
-    for (size_t end = i + run; i < end; i++) values[i] *= factor;
+  walk w = start_walk(f, first);
+  for (size_t i = 0; i < count; next_run(&w)) {
+    const size_t end = w.run < count - i ? i + w.run : count;
+    const double *factor = w.group + w.channel;
+    if (f->inner == 1) {
+      for (; i < end; i++) values[i] *= *factor++;
+    } else {
+      for (; i < end; i++) values[i] *= *factor;
+    }
   }
 }
 
@@ -90,20 +112,25 @@ static void multiply_all(const pleat_factors *f, size_t first, size_t count, dou
 
 /* ---- reading ---- */
 
-/* The case that matters: floats with one factor a run of some length. */
+static float load_float(const unsigned char *src, size_t index) {
+  float value;
+  memcpy(&value, src + index * sizeof value, sizeof value); /* at any alignment */
+  return value;
+}
+
+/* The case that matters: floats with one list of factors. */
 static void read_floats(const pleat_recipe *recipe, size_t first, size_t count, float *out) {
-  const unsigned char *src = recipe->tensor.data;
-  for (size_t i = 0; i < count;) {
-    double factor;
-    size_t run = run_at(recipe->factors, first + i, &factor);
-    if (run > count - i) run = count - i;
-    const unsigned char *from = src + (first + i) * sizeof(float);
-    for (size_t k = 0; k < run; k++) {
-      float value;
-      memcpy(&value, from + k * sizeof value, sizeof value); /* at any alignment */
-      out[i + k] = (float)((double)value * factor);
+  const pleat_factors *f = recipe->factors;
+  const unsigned char *src = (const unsigned char *)recipe->tensor.data + first * sizeof(float);
+  walk w = start_walk(f, first);
+  for (size_t i = 0; i < count; next_run(&w)) {
+    const size_t end = w.run < count - i ? i + w.run : count;
+    const double *factor = w.group + w.channel;
+    if (f->inner == 1) {
+      for (; i < end; i++) out[i] = (float)((double)load_float(src, i) * *factor++);
+    } else {
+      for (; i < end; i++) out[i] = (float)((double)load_float(src, i) * *factor);
     }
-    i += run;
   }
 }
 
@@ -129,7 +156,7 @@ void pleat_recipe_read(const pleat_recipe *recipe, pleat_dtype dtype, size_t fir
     memcpy(out, (const char *)recipe->tensor.data + first * size, count * size);
     return;
   }
-  if (own == dtype && own == PLEAT_FLOAT && f->next == NULL && f->inner >= 8) {
+  if (own == dtype && own == PLEAT_FLOAT && f->next == NULL) {
     read_floats(recipe, first, count, out);
     return;
   }
@@ -148,11 +175,26 @@ const void *pleat_recipe_in_place(const pleat_recipe *recipe) {
 
 /* ---- finite or not ---- */
 
+/* Floats without their sign are ordered as their bits are. */
+static double find_magnitude_of_floats(const unsigned char *src, size_t count) {
+  uint32_t largest = 0;
+  float value;
+  for (size_t i = 0; i < count; i++) {
+    uint32_t bits; /* as in load_float() */
+    memcpy(&bits, src + i * sizeof bits, sizeof bits);
+    bits &= 0x7fffffff;
+    largest = bits > largest ? bits : largest;
+  }
+  memcpy(&value, &largest, sizeof value);
+  return isfinite(value) ? (double)value : INFINITY;
+}
+
 /* The largest magnitude of the stored elements; not finite where one of them is not. */
 static double find_magnitude(const pleat_recipe *recipe) {
   pleat_recipe stored = *recipe;
   double block[BLOCK], largest = 0, sum = 0; /* sum of 0 * x: NaN where an x is not finite */
   stored.factors = NULL;
+  if (stored.tensor.dtype == PLEAT_FLOAT) return find_magnitude_of_floats(stored.tensor.data, stored.tensor.count);
   for (size_t at = 0; at < recipe->tensor.count; at += BLOCK) {
     const size_t n = recipe->tensor.count - at < BLOCK ? recipe->tensor.count - at : BLOCK;
     pleat_recipe_read(&stored, PLEAT_DOUBLE, at, n, block);

@@ -236,6 +236,8 @@ typedef struct pleat_import_options {
 pleat_status pleat_graph_import(const pleat_model *model, const pleat_import_options *options, pleat_graph **out_graph,
                                 pleat_error *error);
 void pleat_graph_destroy(pleat_graph *root); /* NULL is accepted */
+/* What was read of the model's mapped files may leave memory: it comes back when it is read again. */
+void pleat_graph_give_back(const pleat_graph *graph);
 /* The packed constants of the model that the graph came from (ops/packs.h), shared by all its graphs. */
 struct pleat_packs *pleat_graph_packs(const pleat_graph *graph);
 

@@ -97,6 +97,10 @@ static void give_back(void *user, const void *data, size_t size) {
   pleat_proto_give_back(user, data, size);
 }
 
+void pleat_graph_give_back(const pleat_graph *graph) {
+  pleat_proto_give_back_all(pleat_model_proto(graph->root->model));
+}
+
 /* The store of packed constants is there from the start, so that sessions need no lock to find it. */
 bool pleat_model_open(pleat_model *model) {
   model->packs = pleat_packs_create(give_back, pleat_model_proto(model));
