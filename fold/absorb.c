@@ -1,5 +1,6 @@
 /* The table of absorbers, by operator, and what they share: scaling a weight along one axis, making a bias, adding a
- * constant behind a node. Tensors are made anew and never changed, since other nodes may read them. */
+ * constant behind a node. Constants are made anew and never changed, since other nodes may read them; weights are only
+ * described: a fold asks before it does, and what it makes may be folded again. */
 #include "fold/absorb.h"
 
 #include <stdio.h>
@@ -23,25 +24,26 @@ const pleat_absorber *pleat_absorber_find(const pleat_node *node) {
   return NULL;
 }
 
-pleat_status pleat_absorb_scaled(pleat_push *push, const pleat_tensor *tensor, const double *factors, bool uniform,
-                                 size_t channels, size_t inner, pleat_tensor **out_tensor) {
-  const size_t size = pleat_dtype_size(tensor->dtype);
-  bool good = true;
-  PLEAT_TRY(pleat_tensor_create(tensor->dtype, tensor->rank, tensor->dims, out_tensor, push->ctx->error));
-  const char *src = tensor->data;
-  char *dst = (*out_tensor)->data;
-  if (uniform) inner = tensor->count; /* one run */
-  /* A row of channels that are next to each other is one run with a factor an element. */
-  bool rows = !uniform && inner == 1;
-  size_t run = rows ? channels : inner;
-  for (size_t at = 0; at < tensor->count && good; at += run) {
-    const double *factor = uniform || rows ? factors : &factors[at / inner % channels];
-    good =
-        pleat_affine_scale(tensor->dtype, src + at * size, dst + at * size, run, factor, rows, "weight", push->reason);
+pleat_status pleat_absorb_scaled(pleat_push *push, pleat_recipe *weight, const pleat_affine *affine, size_t channels,
+                                 size_t inner, size_t outer, pleat_recipe **out_recipe) {
+  pleat_arena *arena = push->ctx->graph->root->arena;
+  const size_t count = weight->tensor.count;
+  const bool is_uniform = affine->channels == 1;
+  const pleat_factors factors = {.values = affine->scale,
+                                 .value_count = affine->channels,
+                                 .channels = is_uniform ? 1 : channels,
+                                 .inner = is_uniform ? count : inner,
+                                 .outer = is_uniform ? count : outer};
+  pleat_recipe *scaled = pleat_arena_alloc(arena, sizeof *scaled);
+  *out_recipe = NULL;
+  /* The weight is asked first, since that measures what is stored: once, for all that is ever made of it. */
+  const bool is_finite = pleat_recipe_is_finite(weight);
+  if (scaled == NULL || !pleat_recipe_scale(arena, weight, &factors, scaled)) return PLEAT_OOM(push->ctx->error);
+  if (!is_finite || !pleat_recipe_is_finite(scaled)) {
+    return pleat_push_refuse(push, "the folded weight would not be finite in %s",
+                             pleat_dtype_name(weight->tensor.dtype));
   }
-  if (good) return PLEAT_OK;
-  pleat_tensor_release(*out_tensor);
-  *out_tensor = NULL;
+  *out_recipe = scaled;
   return PLEAT_OK;
 }
 

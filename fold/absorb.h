@@ -22,10 +22,11 @@ bool pleat_absorb_is_dequantized(const pleat_push *push, const pleat_node *node,
 pleat_status pleat_absorb_border(pleat_push *push, pleat_node *node, const pleat_tensor *weight, size_t group,
                                  const pleat_affine *affine, double **out_sums, pleat_tensor **out_map);
 
-/* A new tensor like `tensor` with each element multiplied by factors[(index / inner) % channels]; NULL with a reason
- * when it does not hold in the type. `uniform`: one factor for all. */
-pleat_status pleat_absorb_scaled(pleat_push *push, const pleat_tensor *tensor, const double *factors, bool uniform,
-                                 size_t channels, size_t inner, pleat_tensor **out_tensor);
+/* A weight times the map's scale, whose channels are `inner` elements apart and start over with the next of them after
+ * `outer` elements (the groups of a convolution; all elements where there are none). NULL with a reason when it does
+ * not hold in the type. */
+pleat_status pleat_absorb_scaled(pleat_push *push, pleat_recipe *weight, const pleat_affine *affine, size_t channels,
+                                 size_t inner, size_t outer, pleat_recipe **out_recipe);
 
 /* A bias of `channels` elements: scale * old + shift (+ extra, when not NULL); `old` NULL is 0. */
 pleat_status pleat_absorb_bias(pleat_push *push, const pleat_tensor *old, pleat_dtype dtype, size_t channels,

@@ -13,7 +13,8 @@
 typedef struct conv {
   pleat_node *node;
   bool is_transposed;
-  const pleat_tensor *weight, *bias; /* bias NULL: none */
+  pleat_recipe *weight;
+  const pleat_tensor *bias; /* NULL: none */
   size_t group, in_channels, out_channels;
   size_t taps; /* of one kernel */
 } conv;
@@ -21,13 +22,13 @@ typedef struct conv {
 static pleat_status read_conv(pleat_push *push, pleat_node *node, bool needs_bias, conv *out) {
   int64_t group = pleat_attr_int(node, "group");
   *out = (conv){.node = node, .is_transposed = pleat_node_is(node, "ConvTranspose")};
-  PLEAT_TRY(pleat_push_weight(push, node->input_count > 1 ? node->inputs[1] : NULL, "the convolution's weight",
+  PLEAT_TRY(pleat_push_recipe(push, node->input_count > 1 ? node->inputs[1] : NULL, "the convolution's weight",
                               &out->weight));
   if (push->reason[0] == '\0' && needs_bias && node->input_count > 2 && node->inputs[2] != NULL) {
     PLEAT_TRY(pleat_push_weight(push, node->inputs[2], "the convolution's bias", &out->bias));
   }
   if (push->reason[0] != '\0') return PLEAT_OK;
-  const pleat_tensor *w = out->weight;
+  const pleat_tensor *w = &out->weight->tensor;
   if (w->rank < 3 || w->count == 0 || group < 1 || w->dims[0] % group != 0) {
     return pleat_push_refuse(push, "the convolution's weight is no [M, C, k...]");
   }
@@ -49,41 +50,26 @@ static pleat_status check_channels(pleat_push *push, const pleat_affine *affine,
 }
 
 /* W with the row (first axis) or, by group, the column (second axis) scaled. */
-static pleat_status scale_rows(pleat_push *push, const conv *c, const pleat_affine *affine, pleat_tensor **out) {
-  size_t rows = (size_t)c->weight->dims[0];
-  return pleat_absorb_scaled(push, c->weight, affine->scale, affine->channels == 1, rows, c->weight->count / rows, out);
+static pleat_status scale_rows(pleat_push *push, const conv *c, const pleat_affine *affine, pleat_recipe **out) {
+  const size_t rows = (size_t)c->weight->tensor.dims[0], count = c->weight->tensor.count;
+  return pleat_absorb_scaled(push, c->weight, affine, rows, count / rows, count, out);
 }
 
-static pleat_status scale_columns(pleat_push *push, const conv *c, const pleat_affine *affine, pleat_tensor **out) {
-  const pleat_tensor *w = c->weight;
-  const size_t rows = (size_t)w->dims[0], columns = (size_t)w->dims[1], rows_per_group = rows / c->group;
-  const size_t run = c->taps * pleat_dtype_size(w->dtype);
-  bool good = true;
-  if (affine->channels == 1) return scale_rows(push, c, affine, out);
-  PLEAT_TRY(pleat_tensor_create(w->dtype, w->rank, w->dims, out, push->ctx->error));
-  for (size_t i = 0; i < rows * columns && good; i++) {
-    size_t channel = i / columns / rows_per_group * columns + i % columns;
-    good = pleat_affine_scale(w->dtype, (const char *)w->data + i * run, (char *)(*out)->data + i * run, c->taps,
-                              &affine->scale[channel], false, "weight", push->reason);
-  }
-  if (good) return PLEAT_OK;
-  pleat_tensor_release(*out);
-  *out = NULL;
-  return PLEAT_OK;
+static pleat_status scale_columns(pleat_push *push, const conv *c, const pleat_affine *affine, pleat_recipe **out) {
+  const size_t columns = (size_t)c->weight->tensor.dims[1];
+  return pleat_absorb_scaled(push, c->weight, affine, columns, c->taps, c->weight->tensor.count / c->group, out);
 }
 
-/* Takes both tensors over. NULL: it stays as it is. */
-static pleat_status apply(pleat_push *push, const conv *c, pleat_tensor *weight, pleat_tensor *bias) {
+/* Takes the bias over. NULL: it stays as it is. */
+static pleat_status apply(pleat_push *push, const conv *c, const pleat_recipe *weight, pleat_tensor *bias) {
   pleat_status status = PLEAT_OK;
   if (push->commit && push->reason[0] == '\0') {
-    if (weight != NULL) status = pleat_push_set_weight(push, c->node, 1, "_folded", weight);
-    weight = NULL;
+    if (weight != NULL) status = pleat_push_set_recipe(push, c->node, 1, "_folded", weight);
     if (status == PLEAT_OK && bias != NULL) {
       status = pleat_push_set_weight(push, c->node, 2, c->bias != NULL ? "_folded" : "_bias", bias);
       bias = NULL;
     }
   }
-  pleat_tensor_release(weight);
   pleat_tensor_release(bias);
   return status;
 }
@@ -134,7 +120,8 @@ static pleat_status up_conv_bias(pleat_push *push, pleat_node *node, const pleat
 
 static pleat_status up_conv(pleat_push *push, pleat_node *node, const pleat_affine *affine) {
   conv c;
-  pleat_tensor *weight = NULL, *bias = NULL;
+  pleat_recipe *weight = NULL;
+  pleat_tensor *bias = NULL;
   bool handled;
   PLEAT_TRY(up_conv_bias(push, node, affine, &handled));
   if (handled) return PLEAT_OK;
@@ -145,11 +132,8 @@ static pleat_status up_conv(pleat_push *push, pleat_node *node, const pleat_affi
   PLEAT_TRY(c.is_transposed ? scale_columns(push, &c, affine, &weight) : scale_rows(push, &c, affine, &weight));
   if (weight == NULL) return PLEAT_OK;
   bool needs_bias = c.bias != NULL || pleat_affine_has_shift(affine);
-  pleat_status status =
-      needs_bias ? pleat_absorb_bias(push, c.bias, c.weight->dtype, c.out_channels, affine, NULL, &bias) : PLEAT_OK;
-  if (status != PLEAT_OK) {
-    pleat_tensor_release(weight);
-    return status;
+  if (needs_bias) {
+    PLEAT_TRY(pleat_absorb_bias(push, c.bias, c.weight->tensor.dtype, c.out_channels, affine, NULL, &bias));
   }
   return apply(push, &c, weight, bias);
 }
@@ -168,14 +152,14 @@ static bool has_padding(const pleat_node *node) {
 }
 
 /* What a constant t_c on every input channel adds to each output channel, all taps inside: sum of W t_c. */
-static double *constant_response(const conv *c, const pleat_affine *affine) {
-  const size_t rows = (size_t)c->weight->dims[0], columns = (size_t)c->weight->dims[1];
+static double *constant_response(const conv *c, const pleat_tensor *weight, const pleat_affine *affine) {
+  const size_t rows = (size_t)weight->dims[0], columns = (size_t)weight->dims[1];
   double *sums = calloc(rows + 1, sizeof *sums);
   if (sums == NULL) return NULL;
-  for (size_t i = 0; i < c->weight->count; i++) {
+  for (size_t i = 0; i < weight->count; i++) {
     size_t row = i / c->taps / columns, column = i / c->taps % columns;
     double shift = pleat_affine_shift_at(affine, row / (rows / c->group) * columns + column);
-    if (shift != 0) sums[row] += shift * pleat_load_f64(c->weight->dtype, c->weight->data, i);
+    if (shift != 0) sums[row] += shift * pleat_load_f64(weight->dtype, weight->data, i);
   }
   return sums;
 }
@@ -184,7 +168,7 @@ static double *constant_response(const conv *c, const pleat_affine *affine) {
  * reason.
  */
 static pleat_status scale_inputs(pleat_push *push, const conv *c, const pleat_affine *affine,
-                                 pleat_tensor **out_weight) {
+                                 pleat_recipe **out_weight) {
   *out_weight = NULL;
   if (!pleat_affine_has_scale(affine)) return PLEAT_OK;
   if (pleat_absorb_is_dequantized(push, c->node, 1)) {
@@ -201,15 +185,18 @@ static pleat_status shift_result(pleat_push *push, const conv *c, const pleat_af
                                  pleat_tensor **out_map) {
   pleat_affine unchanged;
   double *sums = NULL;
+  const pleat_tensor *weight = NULL;
+  PLEAT_TRY(pleat_push_weight(push, c->node->inputs[1], "the convolution's weight", &weight));
+  if (weight == NULL) return PLEAT_OK;
   if (c->is_transposed || has_padding(c->node)) {
-    PLEAT_TRY(pleat_absorb_border(push, c->node, c->weight, c->group, affine, &sums, out_map));
+    PLEAT_TRY(pleat_absorb_border(push, c->node, weight, c->group, affine, &sums, out_map));
     if (push->reason[0] != '\0' || *out_map != NULL) return PLEAT_OK;
-  } else if ((sums = constant_response(c, affine)) == NULL) {
+  } else if ((sums = constant_response(c, weight, affine)) == NULL) {
     return PLEAT_OOM(push->ctx->error);
   }
   pleat_status status = pleat_affine_make(push->ctx, PLEAT_UNIFORM, 1, &unchanged);
   if (status == PLEAT_OK) {
-    status = pleat_absorb_bias(push, c->bias, c->weight->dtype, c->out_channels, &unchanged, sums, out_bias);
+    status = pleat_absorb_bias(push, c->bias, weight->dtype, c->out_channels, &unchanged, sums, out_bias);
   }
   free(sums);
   return status;
@@ -218,7 +205,8 @@ static pleat_status shift_result(pleat_push *push, const conv *c, const pleat_af
 static pleat_status down_conv(pleat_push *push, pleat_node *node, size_t input, const pleat_affine *affine) {
   conv c;
   pleat_status status = PLEAT_OK;
-  pleat_tensor *weight = NULL, *bias = NULL, *map = NULL;
+  pleat_recipe *weight = NULL;
+  pleat_tensor *bias = NULL, *map = NULL;
   bool has_shift = pleat_affine_has_shift(affine);
   if (input != 0) return pleat_push_refuse(push, "it is the weight or bias of a convolution");
   PLEAT_TRY(read_conv(push, node, has_shift, &c));
@@ -229,12 +217,11 @@ static pleat_status down_conv(pleat_push *push, pleat_node *node, size_t input, 
   if (push->reason[0] == '\0') status = scale_inputs(push, &c, affine, &weight);
   if (status == PLEAT_OK) {
     status = apply(push, &c, weight, bias);
-    weight = bias = NULL;
+    bias = NULL;
   }
   if (status == PLEAT_OK && map != NULL && push->commit && push->reason[0] == '\0') {
     return pleat_absorb_add_behind(push, node, map);
   }
-  pleat_tensor_release(weight);
   pleat_tensor_release(bias);
   pleat_tensor_release(map);
   return status;

@@ -17,22 +17,24 @@ static bool good(const pleat_push *push) {
 
 typedef struct gemm {
   pleat_node *node;
-  const pleat_tensor *b, *c; /* c NULL: absent */
+  pleat_recipe *b;
+  const pleat_tensor *c; /* NULL: absent */
   bool is_transposed;
   size_t k, n;
 } gemm;
 
 static pleat_status read_gemm(pleat_push *push, pleat_node *node, bool needs_c, gemm *out) {
   *out = (gemm){.node = node, .is_transposed = pleat_attr_int(node, "transB") != 0};
-  PLEAT_TRY(pleat_push_weight(push, node->input_count > 1 ? node->inputs[1] : NULL, "the Gemm's B", &out->b));
+  PLEAT_TRY(pleat_push_recipe(push, node->input_count > 1 ? node->inputs[1] : NULL, "the Gemm's B", &out->b));
   needs_c = needs_c && pleat_attr_float(node, "beta") != 0; /* else C is not read, whatever it holds */
   if (good(push) && needs_c && node->input_count > 2 && node->inputs[2] != NULL) {
     PLEAT_TRY(pleat_push_weight(push, node->inputs[2], "the Gemm's C", &out->c));
   }
   if (!good(push)) return PLEAT_OK;
-  if (out->b->rank != 2 || out->b->count == 0) return pleat_push_refuse(push, "the Gemm's B is no matrix");
-  out->k = (size_t)out->b->dims[out->is_transposed ? 1 : 0];
-  out->n = (size_t)out->b->dims[out->is_transposed ? 0 : 1];
+  const pleat_tensor *b = &out->b->tensor;
+  if (b->rank != 2 || b->count == 0) return pleat_push_refuse(push, "the Gemm's B is no matrix");
+  out->k = (size_t)b->dims[out->is_transposed ? 1 : 0];
+  out->n = (size_t)b->dims[out->is_transposed ? 0 : 1];
   const pleat_tensor *c = out->c;
   int64_t last = c == NULL || c->rank == 0 ? 1 : c->dims[c->rank - 1];
   if (c != NULL && (c->rank > 2 || c->count == 0 || (last != 1 && (size_t)last != out->n))) {
@@ -57,22 +59,21 @@ static pleat_status new_addend(pleat_push *push, const gemm *g, const pleat_affi
     values[i] = (scale != NULL ? pleat_affine_scale_at(scale, column) : 1) * beta * old + add[column];
   }
   bool is_vector = rows == 1 && (c == NULL || c->rank < 2);
-  pleat_status status = pleat_affine_round(push->ctx, g->b->dtype, is_vector ? 1 : 2, is_vector ? dims + 1 : dims,
-                                           values, "bias", out_tensor, push->reason);
+  pleat_status status = pleat_affine_round(push->ctx, g->b->tensor.dtype, is_vector ? 1 : 2,
+                                           is_vector ? dims + 1 : dims, values, "bias", out_tensor, push->reason);
   free(values);
   return status;
 }
 
-/* Takes both over; NULL: it stays. beta moves into C; before opset 7 a C that is no full matrix needs broadcast = 1.
+/* Takes C over; NULL: it stays. beta moves into C; before opset 7 a C that is no full matrix needs broadcast = 1.
  */
-static pleat_status apply_gemm(pleat_push *push, const gemm *g, pleat_tensor *b, pleat_tensor *c) {
+static pleat_status apply_gemm(pleat_push *push, const gemm *g, const pleat_recipe *b, pleat_tensor *c) {
   pleat_status status = PLEAT_OK;
   pleat_attr beta = {.name = "beta", .type = PLEAT_ATTR_FLOAT, .f = 1.0f};
   pleat_attr broadcast = {.name = "broadcast", .type = PLEAT_ATTR_INT, .i = 1};
   if (push->commit && good(push)) {
     bool fine = true;
-    if (b != NULL) status = pleat_push_set_weight(push, g->node, 1, "_folded", b);
-    b = NULL;
+    if (b != NULL) status = pleat_push_set_recipe(push, g->node, 1, "_folded", b);
     if (status == PLEAT_OK && c != NULL) {
       status = pleat_push_set_weight(push, g->node, 2, g->c != NULL ? "_folded" : "_bias", c);
       c = NULL;
@@ -81,26 +82,27 @@ static pleat_status apply_gemm(pleat_push *push, const gemm *g, pleat_tensor *b,
     }
     if (status == PLEAT_OK && !fine) status = PLEAT_OOM(push->ctx->error);
   }
-  pleat_tensor_release(b);
   pleat_tensor_release(c);
   return status;
 }
 
 /* B scaled along one of its axes; *out_b stays NULL where a quantised B took it, or there is nothing to do. */
 static pleat_status scale_b(pleat_push *push, const gemm *g, int axis, const pleat_affine *affine,
-                            pleat_tensor **out_b) {
-  const size_t channels = (size_t)g->b->dims[axis], inner = axis == 0 ? (size_t)g->b->dims[1] : 1;
+                            pleat_recipe **out_b) {
+  const pleat_tensor *b = &g->b->tensor;
+  const size_t channels = (size_t)b->dims[axis], inner = axis == 0 ? (size_t)b->dims[1] : 1;
   *out_b = NULL;
   if (!pleat_affine_has_scale(affine)) return PLEAT_OK;
   if (pleat_absorb_is_dequantized(push, g->node, 1)) {
     return pleat_absorb_dequantized(push, g->node, 1, axis, channels, affine);
   }
-  return pleat_absorb_scaled(push, g->b, affine->scale, affine->channels == 1, channels, inner, out_b);
+  return pleat_absorb_scaled(push, g->b, affine, channels, inner, b->count, out_b);
 }
 
 static pleat_status up_gemm(pleat_push *push, pleat_node *node, const pleat_affine *affine) {
   gemm g;
-  pleat_tensor *b = NULL, *c = NULL;
+  pleat_recipe *b = NULL;
+  pleat_tensor *c = NULL;
   PLEAT_TRY(read_gemm(push, node, true, &g));
   if (!good(push)) return PLEAT_OK;
   if (affine->axis != PLEAT_UNIFORM && (affine->axis != 1 || affine->channels != g.n)) {
@@ -114,9 +116,7 @@ static pleat_status up_gemm(pleat_push *push, pleat_node *node, const pleat_affi
   bool needs_c = g.c != NULL || pleat_affine_has_shift(affine);
   if (status == PLEAT_OK && needs_c) status = new_addend(push, &g, affine, add, &c);
   free(add);
-  if (status == PLEAT_OK) return apply_gemm(push, &g, b, c);
-  pleat_tensor_release(b);
-  return status;
+  return status == PLEAT_OK ? apply_gemm(push, &g, b, c) : status;
 }
 
 /* t B: what a constant t_k on every column of A adds. */
@@ -132,7 +132,8 @@ static double *row_response(const pleat_tensor *b, size_t k, size_t n, bool is_t
 
 static pleat_status down_gemm(pleat_push *push, pleat_node *node, size_t input, const pleat_affine *affine) {
   gemm g;
-  pleat_tensor *b = NULL, *c = NULL;
+  pleat_recipe *b = NULL;
+  pleat_tensor *c = NULL;
   bool has_shift = pleat_affine_has_shift(affine);
   int axis = pleat_attr_int(node, "transA") != 0 ? 0 : 1;
   if (input != 0) return pleat_push_refuse(push, "it is not the first operand of a Gemm");
@@ -144,14 +145,14 @@ static pleat_status down_gemm(pleat_push *push, pleat_node *node, size_t input, 
   pleat_status status = PLEAT_OK;
   PLEAT_TRY(scale_b(push, &g, g.is_transposed ? 1 : 0, affine, &b));
   if (!good(push)) return PLEAT_OK;
-  if (has_shift) {
-    double *sums = row_response(g.b, g.k, g.n, g.is_transposed, pleat_attr_float(node, "alpha"), affine);
+  const pleat_tensor *matrix = NULL;
+  if (has_shift) PLEAT_TRY(pleat_push_weight(push, node->inputs[1], "the Gemm's B", &matrix));
+  if (matrix != NULL) {
+    double *sums = row_response(matrix, g.k, g.n, g.is_transposed, pleat_attr_float(node, "alpha"), affine);
     status = sums != NULL ? new_addend(push, &g, NULL, sums, &c) : PLEAT_OOM(push->ctx->error);
     free(sums);
   }
-  if (status == PLEAT_OK) return apply_gemm(push, &g, b, c);
-  pleat_tensor_release(b);
-  return status;
+  return status == PLEAT_OK ? apply_gemm(push, &g, b, c) : status;
 }
 
 /* ---- MatMul ---- */
@@ -160,7 +161,7 @@ static pleat_status down_gemm(pleat_push *push, pleat_node *node, size_t input, 
 typedef struct matmul {
   pleat_node *node;
   size_t index; /* of the constant: 0 its rows go out and its columns in, 1 the other way */
-  const pleat_tensor *matrix;
+  pleat_recipe *matrix;
   size_t rows, columns;
 } matmul;
 
@@ -171,14 +172,15 @@ static int rank_of(const pleat_node *node, size_t input) {
 /* A reason when there is no such constant or it is no matrix. */
 static pleat_status read_matmul(pleat_push *push, pleat_node *node, size_t index, matmul *out) {
   *out = (matmul){.node = node, .index = index};
-  PLEAT_TRY(pleat_push_weight(push, node->input_count > index ? node->inputs[index] : NULL, "the MatMul's matrix",
+  PLEAT_TRY(pleat_push_recipe(push, node->input_count > index ? node->inputs[index] : NULL, "the MatMul's matrix",
                               &out->matrix));
   if (!good(push)) return PLEAT_OK;
-  if (out->matrix->rank < 2 || out->matrix->count == 0) {
+  const pleat_tensor *matrix = &out->matrix->tensor;
+  if (matrix->rank < 2 || matrix->count == 0) {
     return pleat_push_refuse(push, "the MatMul's constant is no matrix");
   }
-  out->rows = (size_t)out->matrix->dims[out->matrix->rank - 2];
-  out->columns = (size_t)out->matrix->dims[out->matrix->rank - 1];
+  out->rows = (size_t)matrix->dims[matrix->rank - 2];
+  out->columns = (size_t)matrix->dims[matrix->rank - 1];
   return PLEAT_OK;
 }
 
@@ -186,26 +188,24 @@ static pleat_status read_matmul(pleat_push *push, pleat_node *node, size_t index
 static pleat_status scale_matrix(pleat_push *push, const matmul *m, bool on_rows, const pleat_affine *affine,
                                  pleat_tensor *shift) {
   pleat_status status = PLEAT_OK;
-  pleat_tensor *scaled = NULL;
+  pleat_recipe *scaled = NULL;
+  const pleat_tensor *matrix = m->matrix != NULL ? &m->matrix->tensor : NULL;
   const size_t channels = on_rows ? m->rows : m->columns;
   if (!good(push)) goto fail;
   if (affine->axis != PLEAT_UNIFORM && affine->channels != channels) {
     status = pleat_push_refuse(push, "the MatMul does not have the map's %zu channels", affine->channels);
   } else if (pleat_affine_has_scale(affine) && pleat_absorb_is_dequantized(push, m->node, m->index)) {
-    status = pleat_absorb_dequantized(push, m->node, m->index, m->matrix->rank - (on_rows ? 2 : 1), channels, affine);
+    status = pleat_absorb_dequantized(push, m->node, m->index, matrix->rank - (on_rows ? 2 : 1), channels, affine);
   } else if (pleat_affine_has_scale(affine)) {
-    status = pleat_absorb_scaled(push, m->matrix, affine->scale, affine->channels == 1, channels,
-                                 on_rows ? m->columns : 1, &scaled);
+    status = pleat_absorb_scaled(push, m->matrix, affine, channels, on_rows ? m->columns : 1, matrix->count, &scaled);
   }
   if (status != PLEAT_OK || !good(push) || !push->commit) goto fail;
-  if (scaled != NULL) status = pleat_push_set_weight(push, m->node, m->index, "_folded", scaled);
-  scaled = NULL;
+  if (scaled != NULL) status = pleat_push_set_recipe(push, m->node, m->index, "_folded", scaled);
   if (status == PLEAT_OK && shift != NULL) {
     status = pleat_absorb_add_behind(push, m->node, shift);
     shift = NULL;
   }
 fail:
-  pleat_tensor_release(scaled);
   pleat_tensor_release(shift);
   return status;
 }
@@ -234,7 +234,9 @@ static pleat_status up_matmul(pleat_push *push, pleat_node *node, const pleat_af
 static pleat_status shift_behind(pleat_push *push, const matmul *m, const pleat_affine *affine,
                                  pleat_tensor **out_tensor) {
   int64_t dims[PLEAT_MAX_RANK];
-  const pleat_tensor *matrix = m->matrix;
+  const pleat_tensor *matrix = NULL;
+  PLEAT_TRY(pleat_push_weight(push, m->node->inputs[m->index], "the MatMul's matrix", &matrix));
+  if (matrix == NULL) return PLEAT_OK;
   const size_t size = m->rows * m->columns, batch = matrix->count / size, n = m->index == 1 ? m->columns : m->rows;
   if (batch > 1 && pleat_node_since(m->node) < 7) {
     return pleat_push_refuse(push, "before opset 7 an Add does not take a shift for each matrix of a batch");

@@ -67,30 +67,30 @@ static pleat_status down_bn(pleat_push *push, pleat_node *bn, size_t input, cons
 
 /* A norm with one scale and bias a channel along the map's axis. */
 static pleat_status up_norm(pleat_push *push, pleat_node *node, const pleat_affine *affine) {
-  pleat_status status = PLEAT_OK;
-  const pleat_tensor *gamma = NULL, *beta = NULL;
-  pleat_tensor *scale = NULL, *bias = NULL;
-  PLEAT_TRY(pleat_push_weight(push, node->input_count > 1 ? node->inputs[1] : NULL, "scale", &gamma));
+  const pleat_tensor *beta = NULL;
+  pleat_recipe *gamma = NULL, *scale = NULL;
+  pleat_tensor *bias = NULL;
+  PLEAT_TRY(pleat_push_recipe(push, node->input_count > 1 ? node->inputs[1] : NULL, "scale", &gamma));
   if (push->reason[0] == '\0' && node->input_count > 2 && node->inputs[2] != NULL) {
     PLEAT_TRY(pleat_push_weight(push, node->inputs[2], "bias", &beta));
   }
   if (push->reason[0] != '\0') return PLEAT_OK;
-  bool fits = affine->axis == PLEAT_UNIFORM || affine->channels == gamma->count;
-  if (gamma->rank != 1 || !fits || (beta != NULL && beta->count != gamma->count)) {
+  const size_t count = gamma->tensor.count;
+  bool fits = affine->axis == PLEAT_UNIFORM || affine->channels == count;
+  if (gamma->tensor.rank != 1 || !fits || (beta != NULL && beta->count != count)) {
     return pleat_push_refuse(push, "%s does not have one scale a channel of the map", node->op_type);
   }
-  PLEAT_TRY(pleat_absorb_scaled(push, gamma, affine->scale, affine->channels == 1, gamma->count, 1, &scale));
+  PLEAT_TRY(pleat_absorb_scaled(push, gamma, affine, count, 1, count, &scale));
   if (scale == NULL) return PLEAT_OK;
-  PLEAT_CHECK(pleat_absorb_bias(push, beta, gamma->dtype, gamma->count, affine, NULL, &bias));
-  if (bias == NULL || !push->commit) goto fail;
-  status = pleat_push_set_weight(push, node, 1, "_folded", scale);
-  scale = NULL;
-  if (status == PLEAT_OK) {
-    status = pleat_push_set_weight(push, node, 2, beta != NULL ? "_folded" : "_folded_bias", bias);
-    bias = NULL;
+  PLEAT_TRY(pleat_absorb_bias(push, beta, gamma->tensor.dtype, count, affine, NULL, &bias));
+  if (bias == NULL || !push->commit) {
+    pleat_tensor_release(bias);
+    return PLEAT_OK;
   }
-fail:
-  pleat_tensor_release(scale);
+  pleat_status status = pleat_push_set_recipe(push, node, 1, "_folded", scale);
+  if (status == PLEAT_OK) {
+    return pleat_push_set_weight(push, node, 2, beta != NULL ? "_folded" : "_folded_bias", bias);
+  }
   pleat_tensor_release(bias);
   return status;
 }

@@ -30,15 +30,19 @@ static pleat_status spread(pleat_push *push, const pleat_tensor *tensor, size_t 
 static pleat_status fold_scales(pleat_push *push, pleat_node *dequantize, int axis, size_t channels,
                                 const pleat_affine *affine, const pleat_tensor *scale, const pleat_tensor *zero) {
   pleat_status status = PLEAT_OK;
-  pleat_tensor *wide = NULL, *scaled = NULL, *zeros = NULL;
+  pleat_recipe *given = NULL, *scaled = NULL, spread_out;
+  pleat_tensor *wide = NULL, *zeros = NULL;
   bool spreads = scale->count == 1 && affine->channels > 1;
-  if (spreads) PLEAT_TRY(spread(push, scale, channels, &wide));
-  PLEAT_CHECK(
-      pleat_absorb_scaled(push, spreads ? wide : scale, affine->scale, affine->channels == 1, channels, 1, &scaled));
+  PLEAT_TRY(pleat_push_recipe(push, dequantize->inputs[1], "the quantisation's scale", &given));
+  if (spreads) {
+    PLEAT_TRY(spread(push, scale, channels, &wide));
+    spread_out = pleat_recipe_of(wide, wide, wide);
+    given = &spread_out;
+  }
+  PLEAT_CHECK(pleat_absorb_scaled(push, given, affine, channels, 1, given->tensor.count, &scaled));
   if (scaled == NULL || !push->commit) goto fail;
   dequantize->outputs[0]->constant = NULL; /* it may have been computed for somebody who wanted to see it */
-  status = pleat_push_set_weight(push, dequantize, 1, "_folded", scaled);
-  scaled = NULL;
+  status = pleat_push_set_recipe(push, dequantize, 1, "_folded", scaled);
   if (status == PLEAT_OK && spreads) {
     pleat_attr attr = {.name = "axis", .type = PLEAT_ATTR_INT, .i = axis};
     if (!pleat_node_set_attr(dequantize, attr)) status = PLEAT_OOM(push->ctx->error);
@@ -50,7 +54,6 @@ static pleat_status fold_scales(pleat_push *push, pleat_node *dequantize, int ax
   }
 fail:
   pleat_tensor_release(wide);
-  pleat_tensor_release(scaled);
   pleat_tensor_release(zeros);
   return status;
 }

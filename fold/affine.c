@@ -36,17 +36,20 @@ void pleat_affine_explain_weight(const pleat_value *value, const char *what, cha
   }
 }
 
-pleat_status pleat_affine_read_weight(pleat_pass_context *ctx, pleat_value *value, pleat_dtype dtype, const char *what,
-                                      const pleat_tensor **out_tensor, char reason[PLEAT_REASON_SIZE]) {
-  PLEAT_TRY(pleat_value_compute(value, WEIGHT_LIMIT, out_tensor, ctx->error));
-  if (*out_tensor == NULL) {
+pleat_status pleat_affine_find_weight(pleat_pass_context *ctx, pleat_value *value, const char *what,
+                                      pleat_recipe **out_recipe, char reason[PLEAT_REASON_SIZE]) {
+  const pleat_tensor *computed = NULL;
+  *out_recipe = NULL;
+  if (!pleat_value_is_constant(value)) PLEAT_TRY(pleat_value_compute(value, WEIGHT_LIMIT, &computed, ctx->error));
+  if (pleat_value_is_constant(value)) PLEAT_TRY(pleat_value_recipe(value, out_recipe, ctx->error));
+  if (*out_recipe == NULL) {
     pleat_affine_explain_weight(value, what, reason);
     return PLEAT_OK;
   }
-  const pleat_dtype found = (*out_tensor)->dtype;
-  if ((PLEAT_M(found) & PLEAT_M_FLOATS) != 0 && (dtype == PLEAT_UNDEFINED || dtype == found)) return PLEAT_OK;
+  const pleat_dtype found = (*out_recipe)->tensor.dtype;
+  if ((PLEAT_M(found) & PLEAT_M_FLOATS) != 0) return PLEAT_OK;
   set_reason(reason, "%s '%s' is of type %s", what, value->name, pleat_dtype_name(found));
-  *out_tensor = NULL;
+  *out_recipe = NULL;
   return PLEAT_OK;
 }
 
@@ -158,39 +161,6 @@ static bool check_finite(pleat_dtype dtype, const void *data, size_t count, cons
     if (sum == 0) continue;
     set_reason(reason, "the folded %s would not be finite in %s", what, pleat_dtype_name(dtype));
     return false;
-  }
-  return true;
-}
-
-/* The same for the type that nearly all weights have, in one go. */
-static bool scale_floats(const float *src, float *dst, size_t count, const double *factors, bool per_element) {
-  double sum = 0; /* of 0 * x: NaN where one is not finite */
-  for (size_t i = 0; i < count; i++) {
-    dst[i] = (float)((double)src[i] * factors[per_element ? i : 0]);
-    sum += 0 * (double)dst[i];
-  }
-  return sum == 0;
-}
-
-bool pleat_affine_scale(pleat_dtype dtype, const void *src, void *dst, size_t count, const double *factors,
-                        bool per_element, const char *what, char reason[PLEAT_REASON_SIZE]) {
-  double block[BLOCK];
-  const size_t size = pleat_dtype_size(dtype);
-  if (dtype == PLEAT_FLOAT) {
-    if (scale_floats(src, dst, count, factors, per_element)) return true;
-    set_reason(reason, "the folded %s would not be finite in %s", what, pleat_dtype_name(dtype));
-    return false;
-  }
-  for (size_t at = 0; at < count; at += BLOCK) {
-    size_t n = count - at < BLOCK ? count - at : BLOCK;
-    pleat_convert(dtype, (const char *)src + at * size, PLEAT_DOUBLE, block, n, NULL);
-    if (per_element) {
-      for (size_t i = 0; i < n; i++) block[i] *= factors[at + i];
-    } else {
-      for (size_t i = 0; i < n; i++) block[i] *= factors[0];
-    }
-    pleat_convert(PLEAT_DOUBLE, block, dtype, (char *)dst + at * size, n, NULL);
-    if (!check_finite(dtype, (const char *)dst + at * size, n, what, reason)) return false;
   }
   return true;
 }

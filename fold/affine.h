@@ -23,19 +23,13 @@ enum { PLEAT_REASON_SIZE = 320 };
 pleat_status pleat_affine_of_bn(pleat_pass_context *ctx, pleat_node *node, pleat_affine *out_affine,
                                 char reason[PLEAT_REASON_SIZE]);
 
-/* The data of a weight or bias that a pass is about to change. NULL with a reason when it is not constant, or not of
- * the floating-point type `dtype` (PLEAT_UNDEFINED: of any). `what` names it: "the Gemm's B". */
-pleat_status pleat_affine_read_weight(pleat_pass_context *ctx, pleat_value *value, pleat_dtype dtype, const char *what,
-                                      const pleat_tensor **out_tensor, char reason[PLEAT_REASON_SIZE]);
+/* A weight or bias that a pass is about to change, unread. NULL with a reason when it is not constant, or not of a
+ * floating-point type. `what` names it: "the Gemm's B". */
+pleat_status pleat_affine_find_weight(pleat_pass_context *ctx, pleat_value *value, const char *what,
+                                      pleat_recipe **out_recipe, char reason[PLEAT_REASON_SIZE]);
 
 /* Why a weight or bias cannot be changed, as text ("" when `data` is there). */
 void pleat_affine_explain_weight(const pleat_value *value, const char *what, char reason[PLEAT_REASON_SIZE]);
-
-/* Writes factor * src to `dst`, `count` elements of `dtype`, each computed in double and rounded once. `factors` has
- * one element, or, with `per_element`, `count`. False, with a reason, when a result is not finite in that type; `what`
- * names the tensor in it. */
-bool pleat_affine_scale(pleat_dtype dtype, const void *src, void *dst, size_t count, const double *factors,
-                        bool per_element, const char *what, char reason[PLEAT_REASON_SIZE]);
 
 /* Rounds doubles once to `dtype` in a new tensor; NULL with a reason when one is not finite in that type. */
 pleat_status pleat_affine_round(pleat_pass_context *ctx, pleat_dtype dtype, int rank, const int64_t *dims,

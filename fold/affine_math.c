@@ -205,37 +205,56 @@ static bool is_rearranged_dequantized(const pleat_value *value) {
   return false;
 }
 
-pleat_status pleat_push_weight(pleat_push *push, pleat_value *value, const char *what,
-                               const pleat_tensor **out_tensor) {
-  *out_tensor = NULL;
+pleat_status pleat_push_recipe(pleat_push *push, pleat_value *value, const char *what, pleat_recipe **out_recipe) {
+  *out_recipe = NULL;
   if (value == NULL) return pleat_push_refuse(push, "%s is missing", what);
   if (!push->ctx->for_session && is_rearranged_dequantized(value)) {
     return pleat_push_refuse(push, "%s '%s' is quantised and rearranged afterwards: it would become floating point",
                              what, value->name);
   }
-  return pleat_affine_read_weight(push->ctx, value, PLEAT_UNDEFINED, what, out_tensor, push->reason);
+  return pleat_affine_find_weight(push->ctx, value, what, out_recipe, push->reason);
+}
+
+pleat_status pleat_push_weight(pleat_push *push, pleat_value *value, const char *what,
+                               const pleat_tensor **out_tensor) {
+  pleat_recipe *recipe = NULL;
+  *out_tensor = NULL;
+  PLEAT_TRY(pleat_push_recipe(push, value, what, &recipe));
+  if (recipe == NULL) return PLEAT_OK;
+  if (value->constant == NULL && push->read_count < sizeof push->read / sizeof push->read[0]) {
+    push->read[push->read_count++] = value;
+  }
+  return pleat_value_constant(value, out_tensor, push->ctx->error);
+}
+
+/* What the new weight in the place of input `index` is called. */
+static void name_weight(const pleat_node *node, size_t index, const char *suffix, char name[PLEAT_NAME_SIZE]) {
+  const pleat_value *old = index < node->input_count ? node->inputs[index] : NULL;
+  const pleat_value *base = old != NULL ? old : node->input_count > 1 ? node->inputs[1] : node->outputs[0];
+  pleat_push_name(name, base->name, suffix);
 }
 
 pleat_status pleat_push_set_weight(pleat_push *push, pleat_node *node, size_t index, const char *suffix,
                                    pleat_tensor *tensor) {
   char name[PLEAT_NAME_SIZE];
   pleat_value *value = NULL;
-  pleat_value *old = index < node->input_count ? node->inputs[index] : NULL;
-  const pleat_value *base = old != NULL ? old : node->input_count > 1 ? node->inputs[1] : node->outputs[0];
-  pleat_push_name(name, base->name, suffix);
+  name_weight(node, index, suffix, name);
   PLEAT_TRY(pleat_graph_add_constant(node->graph, name, tensor, &value, push->ctx->error));
-  if (old != NULL && push->replaced_count < sizeof push->replaced / sizeof push->replaced[0]) {
-    push->replaced[push->replaced_count++] = old;
-  }
   return pleat_node_set_input(node, index, value) ? PLEAT_OK : PLEAT_OOM(push->ctx->error);
 }
 
-void pleat_push_forget_replaced(pleat_push *push) {
-  for (size_t i = 0; i < push->replaced_count; i++) {
-    pleat_value *value = push->replaced[i];
-    if (value->use_count == 0 && !value->is_output) pleat_value_forget(value);
-  }
-  push->replaced_count = 0;
+pleat_status pleat_push_set_recipe(pleat_push *push, pleat_node *node, size_t index, const char *suffix,
+                                   const pleat_recipe *recipe) {
+  char name[PLEAT_NAME_SIZE];
+  pleat_value *value = NULL;
+  name_weight(node, index, suffix, name);
+  PLEAT_TRY(pleat_graph_add_recipe(node->graph, name, recipe, &value, push->ctx->error));
+  return pleat_node_set_input(node, index, value) ? PLEAT_OK : PLEAT_OOM(push->ctx->error);
+}
+
+void pleat_push_forget(pleat_push *push) {
+  for (size_t i = 0; i < push->read_count; i++) pleat_value_forget(push->read[i]);
+  push->read_count = 0;
 }
 
 /* ---- what stays of a node ---- */

@@ -8,15 +8,20 @@
 
 #include "fold/push.h"
 
+static pleat_status walk(pleat_push *push, const pleat_node *node, const pleat_affine *affine) {
+  pleat_status status = pleat_push_down(push, node->outputs[0], *affine);
+  pleat_push_forget(push);
+  return status;
+}
+
 static pleat_status push_and_commit(pleat_push *push, pleat_node *node, const pleat_affine *affine) {
   const size_t budget = pleat_push_sample_size(node->outputs[0]);
   *push = (pleat_push){.ctx = push->ctx, .budget = budget};
-  PLEAT_TRY(pleat_push_down(push, node->outputs[0], *affine));
+  PLEAT_TRY(walk(push, node, affine));
   if (push->reason[0] != '\0') return PLEAT_OK;
   if (push->target == NULL) return pleat_push_refuse(push, "nothing reads its result");
   *push = (pleat_push){.ctx = push->ctx, .commit = true, .budget = budget};
-  PLEAT_TRY(pleat_push_down(push, node->outputs[0], *affine));
-  pleat_push_forget_replaced(push);
+  PLEAT_TRY(walk(push, node, affine));
   if (push->reason[0] == '\0') return PLEAT_OK;
   return pleat_fail(push->ctx->error, PLEAT_INTERNAL, "a fold that was possible failed: %s", push->reason);
 }

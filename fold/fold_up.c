@@ -19,16 +19,21 @@ static pleat_status hand_over(pleat_push *push, pleat_node *node) {
   return good ? PLEAT_OK : PLEAT_OOM(push->ctx->error);
 }
 
+static pleat_status walk(pleat_push *push, const pleat_node *node, size_t input, const pleat_affine *affine) {
+  pleat_status status = pleat_push_up(push, node->inputs[input], node, *affine);
+  pleat_push_forget(push);
+  return status;
+}
+
 /* Asks, then does: push->reason stays empty when the map is where it belongs. */
 static pleat_status push_and_commit(pleat_push *push, pleat_node *node, size_t input, const pleat_affine *affine) {
   const bool may_copy = pleat_node_is(node, "BatchNormalization");
   *push = (pleat_push){.ctx = push->ctx, .may_copy = may_copy};
-  PLEAT_TRY(pleat_push_up(push, node->inputs[input], node, *affine));
+  PLEAT_TRY(walk(push, node, input, affine));
   if (push->reason[0] != '\0') return PLEAT_OK;
   if (push->target == NULL) return pleat_push_refuse(push, "only constants lie before it");
   *push = (pleat_push){.ctx = push->ctx, .commit = true, .may_copy = may_copy};
-  PLEAT_TRY(pleat_push_up(push, node->inputs[input], node, *affine));
-  pleat_push_forget_replaced(push);
+  PLEAT_TRY(walk(push, node, input, affine));
   if (push->reason[0] == '\0') return PLEAT_OK;
   return pleat_fail(push->ctx->error, PLEAT_INTERNAL, "a fold that was possible failed: %s", push->reason);
 }

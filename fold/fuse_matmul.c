@@ -2,9 +2,15 @@
  * Gemm. Only for matrices (rank 2): that is what Gemm takes. */
 #include "fold/fold.h"
 
+/* The matrix itself is not read. */
 static bool is_constant_matrix(pleat_value *value, const pleat_tensor **out_tensor) {
-  return value != NULL && pleat_value_constant(value, out_tensor, NULL) == PLEAT_OK && *out_tensor != NULL &&
-         (*out_tensor)->rank == 2 && (*out_tensor)->dtype == PLEAT_FLOAT;
+  pleat_recipe *recipe = NULL;
+  if (value == NULL || !pleat_value_is_constant(value) || pleat_value_recipe(value, &recipe, NULL) != PLEAT_OK) {
+    return false;
+  }
+  if (recipe == NULL || recipe->tensor.rank != 2 || recipe->tensor.dtype != PLEAT_FLOAT) return false;
+  *out_tensor = &recipe->tensor;
+  return true;
 }
 
 /* The Add of one number a column right behind, or NULL. */

@@ -12,11 +12,11 @@ typedef struct pleat_push {
   pleat_pass_context *ctx;
   bool commit;
   int depth;
-  size_t budget;            /* additions a sample that the map takes where it is; fold_down's */
-  size_t spent;             /* additions a sample that the fold asked for so far */
-  bool may_copy;            /* a node that others read as well may be copied, if the user asked for that */
-  pleat_value *replaced[8]; /* weights that a new one took the place of: the first few */
-  size_t replaced_count;
+  size_t budget;        /* additions a sample that the map takes where it is; fold_down's */
+  size_t spent;         /* additions a sample that the fold asked for so far */
+  bool may_copy;        /* a node that others read as well may be copied, if the user asked for that */
+  pleat_value *read[8]; /* weights whose data this push had to read: the first few */
+  size_t read_count;
   const pleat_node *target;       /* the node that absorbs (the last one, where there are several) */
   const pleat_node *copied;       /* the node that `target` is a copy of; NULL: none was copied */
   pleat_value *replacement;       /* push_up, committed: what stands for the value now */
@@ -89,15 +89,20 @@ pleat_status pleat_push_refuse(pleat_push *push, const char *format, ...) PLEAT_
 enum { PLEAT_NAME_SIZE = 512 };
 void pleat_push_name(char name[PLEAT_NAME_SIZE], const char *base, const char *suffix);
 
-/* A constant that is to be rewritten: its data, or a reason that calls it `what`. */
+/* A constant that is to be rewritten, or a reason that calls it `what`: its type, shape and how its data come about,
+ * ... */
+pleat_status pleat_push_recipe(pleat_push *push, pleat_value *value, const char *what, pleat_recipe **out_recipe);
+/* ... or its data, until the push is over. */
 pleat_status pleat_push_weight(pleat_push *push, pleat_value *value, const char *what, const pleat_tensor **out_tensor);
 /* Makes `tensor` (which is taken over) the node's input `index`, under a new name that tells of the old one. */
 pleat_status pleat_push_set_weight(pleat_push *push, pleat_node *node, size_t index, const char *suffix,
                                    pleat_tensor *tensor);
+/* The same for one that is computed when somebody needs it. */
+pleat_status pleat_push_set_recipe(pleat_push *push, pleat_node *node, size_t index, const char *suffix,
+                                   const pleat_recipe *recipe);
 
-/* After a fold: gives back the memory of replaced weights that nothing reads any more, so that a large model is not in
- * memory three times. */
-void pleat_push_forget_replaced(pleat_push *push);
+/* When a push is over: gives back the memory of the weights that it read. */
+void pleat_push_forget(pleat_push *push);
 
 /* One number a channel along `axis` of the node's result, shaped to broadcast to it ([C, 1, 1] for axis 1 of 4). NULL
  * with a reason when the rank is not known or a value does not hold in the type. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/checked.h"
+#include "ops/packs.h"
 
 enum { ALIGNMENT = 64 };
 
@@ -14,7 +15,8 @@ enum { ALIGNMENT = 64 };
 typedef struct widened {
   void *state;           /* the kernel's own */
   size_t workspace_size; /* the kernel's own, at the start of the workspace */
-  pleat_tensor *inputs;  /* shadows of all inputs: data only where constant; kind OTHER marks "not shadowed" */
+  pleat_tensor *inputs;  /* shadows of all inputs: data only where constant */
+  bool *packed;          /* the inputs that a run does not read */
 } widened;
 
 static bool is_half(const pleat_tensor *tensor) {
@@ -44,6 +46,11 @@ static bool add_shadow(const pleat_tensor *tensor, size_t *size) {
          pleat_add_size(*size, bytes, size);
 }
 
+/* A constant that only a pack reads, which has converted it. */
+static bool is_packed(const pleat_call *call, size_t input) {
+  return call->inputs[input]->data == NULL && call->recipes != NULL && call->recipes[input] != NULL;
+}
+
 /* Descriptors and buffers of the shadows behind the kernel's own workspace; false on overflow. Constants were converted
  * in prepare. */
 static bool widened_workspace_size(const pleat_call *call, size_t own, size_t *out_size) {
@@ -52,7 +59,8 @@ static bool widened_workspace_size(const pleat_call *call, size_t own, size_t *o
   if (!pleat_align_up(own, ALIGNMENT, &size)) return false;
   if (!pleat_add_size(size, count * (sizeof(pleat_tensor) + sizeof(void *)) + ALIGNMENT, &size)) return false;
   for (size_t i = 0; i < call->input_count; i++) {
-    if (is_half(call->inputs[i]) && call->inputs[i]->data == NULL && !add_shadow(call->inputs[i], &size)) return false;
+    if (!is_half(call->inputs[i]) || call->inputs[i]->data != NULL || is_packed(call, i)) continue;
+    if (!add_shadow(call->inputs[i], &size)) return false;
   }
   for (size_t i = 0; i < call->output_count; i++) {
     if (!add_shadow(call->outputs[i], &size)) return false;
@@ -91,11 +99,26 @@ static void add_reason(reasons *why, const char *name, const char *reason) {
   if (wrote > 0) why->used += (size_t)wrote < space ? (size_t)wrote : space - 1;
 }
 
+/* Has the data of the constants there that the kernel reads itself. */
+static pleat_status provide(const pleat_kernel *kernel, const pleat_call *call) {
+  for (size_t i = 0; call->recipes != NULL && i < call->input_count; i++) {
+    pleat_call own = *call;
+    const void *data;
+    if (call->recipes[i] == NULL || call->inputs[i]->data != NULL || (kernel->packs >> i & 1) != 0) continue;
+    PLEAT_TRY(pleat_call_dense(&own, i, &data));
+    ((pleat_tensor *)(uintptr_t)call->inputs[i])->data = (void *)(uintptr_t)data; /* the plan's own descriptor */
+  }
+  return PLEAT_OK;
+}
+
 /* The first kernel from `*kernel` on that takes the call; the list's end when there is none. */
-static const pleat_kernel *const *next_kernel(const pleat_kernel *const *kernel, const pleat_call *call, reasons *why) {
+static const pleat_kernel *const *next_kernel(const pleat_kernel *const *kernel, const pleat_call *call, reasons *why,
+                                              pleat_status *out_status) {
   char text[64];
   for (; *kernel != NULL; kernel++) {
     if (call->reference_only && kernel[1] != NULL) continue;
+    *out_status = provide(*kernel, call);
+    if (*out_status != PLEAT_OK) break;
     const char *reason = refusal(*kernel, call, text, sizeof text);
     if (reason == NULL) break;
     add_reason(why, (*kernel)->name, reason);
@@ -109,10 +132,11 @@ static pleat_status fail_none(const pleat_call *call, const reasons *why) {
 
 const pleat_kernel *pleat_kernel_select(const pleat_call *call, char *declined, size_t declined_size) {
   reasons why = {.used = 0};
-  const pleat_kernel *const *kernel = next_kernel(call->node->def->kernels, call, &why);
+  pleat_status status = PLEAT_OK;
+  const pleat_kernel *const *kernel = next_kernel(call->node->def->kernels, call, &why, &status);
   if (declined_size > 0) snprintf(declined, declined_size, "%s", *kernel != NULL ? why.text : "");
   if (*kernel == NULL) fail_none(call, &why);
-  return *kernel;
+  return status == PLEAT_OK ? *kernel : NULL;
 }
 
 /* Layouts as a kernel's prepare finds them: its inputs' own when it understands them, else everything dense. */
@@ -131,20 +155,24 @@ pleat_status pleat_kernel_take(pleat_call *call, char *declined, size_t declined
   pleat_error *const report = call->error;
   pleat_error reason = PLEAT_ERROR_INIT;
   reasons why = {.used = 0};
+  pleat_status status = PLEAT_OK;
   *out_kernel = NULL;
-  const pleat_kernel *const *kernel = next_kernel(call->node->def->kernels, call, &why);
-  while (*kernel != NULL) {
+  const pleat_kernel *const *kernel = next_kernel(call->node->def->kernels, call, &why, &status);
+  while (status == PLEAT_OK && *kernel != NULL) {
     const bool is_last = kernel[1] == NULL;
+    const size_t held = call->packs != NULL ? call->packs->count : 0;
     set_layouts(*kernel, call);
     call->error = is_last ? report : &reason;
-    pleat_status status = pleat_kernel_prepare(*kernel, call);
+    status = pleat_kernel_prepare(*kernel, call);
     call->error = report;
     if (status == PLEAT_OK) break;
+    if (call->packs != NULL) pleat_pack_list_release(call->packs, held);
     if (is_last) return status;
     if (status != PLEAT_UNSUPPORTED) return pleat_fail(report, status, "%s", reason.message);
     add_reason(&why, (*kernel)->name, reason.message);
-    kernel = next_kernel(kernel + 1, call, &why);
+    kernel = next_kernel(kernel + 1, call, &why, &status);
   }
+  if (status != PLEAT_OK) return status;
   if (*kernel == NULL) return fail_none(call, &why);
   if (declined_size > 0) snprintf(declined, declined_size, "%s", why.text);
   *out_kernel = *kernel;
@@ -162,12 +190,15 @@ static pleat_status prepare_widened(const pleat_kernel *kernel, pleat_call *call
   pleat_tensor *shadows = pleat_arena_array(call->arena, call->input_count + call->output_count, sizeof *shadows);
   const pleat_tensor **inputs = pleat_arena_array(call->arena, call->input_count, sizeof *inputs);
   pleat_tensor **outputs = pleat_arena_array(call->arena, call->output_count, sizeof *outputs);
-  if (wrap == NULL || shadows == NULL || inputs == NULL || outputs == NULL) return PLEAT_OOM(call->error);
+  bool *packed = pleat_arena_array(call->arena, call->input_count, sizeof *packed);
+  if (wrap == NULL || shadows == NULL || inputs == NULL || outputs == NULL || packed == NULL) {
+    return PLEAT_OOM(call->error);
+  }
   for (size_t i = 0; i < call->input_count; i++) {
     const pleat_tensor *tensor = call->inputs[i];
     inputs[i] = tensor;
-    shadows[i].kind = PLEAT_KIND_OTHER;
     if (!is_half(tensor)) continue;
+    packed[i] = is_packed(call, i);
     shadows[i] = *tensor;
     shadows[i].dtype = PLEAT_FLOAT;
     if (tensor->data != NULL) {
@@ -190,7 +221,7 @@ static pleat_status prepare_widened(const pleat_kernel *kernel, pleat_call *call
   inner.outputs = outputs;
   inner.wanted = NULL; /* the copies are dense */
   if (kernel->prepare != NULL) PLEAT_TRY(kernel->prepare(&inner));
-  *wrap = (widened){.state = inner.state, .workspace_size = inner.workspace_size, .inputs = shadows};
+  *wrap = (widened){.state = inner.state, .workspace_size = inner.workspace_size, .inputs = shadows, .packed = packed};
   call->state = wrap;
   call->widened = true;
   if (widened_workspace_size(call, inner.workspace_size, &call->workspace_size)) return PLEAT_OK;
@@ -223,7 +254,7 @@ static pleat_status run_widened(const pleat_kernel *kernel, const pleat_call *ca
     if (!is_half(tensor)) continue;
     shadows[i] = wrap->inputs[i];
     inputs[i] = &shadows[i];
-    if (shadows[i].data != NULL || tensor->count == 0) continue;
+    if (shadows[i].data != NULL || tensor->count == 0 || wrap->packed[i]) continue;
     shadows[i].data = cursor;
     cursor += shadow_bytes(tensor);
     pleat_convert(tensor->dtype, tensor->data, PLEAT_FLOAT, shadows[i].data, tensor->count, NULL);

@@ -11,6 +11,7 @@
 #define PLEAT_OPS_OPS_H
 
 #include "core/error.h"
+#include "core/recipe.h"
 #include "graph/graph.h"
 
 typedef struct pleat_op_def pleat_op_def;
@@ -93,6 +94,9 @@ typedef struct pleat_call {
    * producer leaves it (inputs[i]->layout); prepare may ask for another. NULL where there is nobody to convert: all
    * tensors are dense, and have to stay so. */
   const pleat_layout **wanted;
+  /* prepare: how to read each input that is constant, for ops/packs.h; NULL: all data that is known is there. */
+  const pleat_recipe *const *recipes;
+  struct pleat_pack_list *packs; /* prepare: the packs that the plan holds; NULL: there is no plan */
   int threads;        /* how many threads run may use: `#pragma omp parallel for num_threads(call->threads)` */
   pleat_arena *arena; /* prepare: lives as long as the state. run: lives until the outputs were handed out (strings,
                          list items) */
@@ -116,6 +120,8 @@ typedef struct pleat_kernel {
   pleat_dtype_mask types; /* of input 0 (of output 0 when there is none); 0: anything */
   unsigned flags;
   uint32_t inplace; /* bit i: input i may be the same memory as output 0, when shape and type are the same */
+  uint32_t
+      packs; /* bit i: input i, when constant, is read through pleat_call_pack() only (ops/packs.h) and has no data */
   /* NULL when it takes this call (final shapes and types, constants' data), else why not. A NULL function takes all. */
   const char *(*supports)(const pleat_call *call);
   /* May be NULL. UNSUPPORTED, with the reason in call->error, declines after all: the next kernel is tried. */

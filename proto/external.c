@@ -201,3 +201,20 @@ pleat_status pleat_proto_tensor_bytes(pleat_proto *proto, const Onnx__TensorProt
   }
   return status;
 }
+
+void pleat_proto_give_back(pleat_proto *proto, const void *data, size_t size) {
+  if (pleat_mapping_give_back(&proto->file, data, size)) return;
+  pthread_mutex_lock(&proto->lock);
+  const pleat_external_file *file = proto->externals;
+  while (file != NULL && !pleat_mapping_give_back(&file->mapping, data, size)) file = file->next;
+  pthread_mutex_unlock(&proto->lock);
+}
+
+void pleat_proto_give_back_all(pleat_proto *proto) {
+  (void)pleat_mapping_give_back(&proto->file, proto->file.data, proto->file.size);
+  pthread_mutex_lock(&proto->lock);
+  for (const pleat_external_file *file = proto->externals; file != NULL; file = file->next) {
+    (void)pleat_mapping_give_back(&file->mapping, file->mapping.data, file->mapping.size);
+  }
+  pthread_mutex_unlock(&proto->lock);
+}

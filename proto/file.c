@@ -3,6 +3,7 @@
  * Writing goes to "<path>.tmp-<pid>-<n>", which is flushed to the disk and renamed. The new name is a new inode: a
  * mapping of the old file, from which the data may come, stays good. Permissions are what the umask leaves, as for any
  * new file; what is not a regular file (a device, a folder) is not replaced. */
+#define _DEFAULT_SOURCE /* madvise */
 #include "proto/file.h"
 
 #include <errno.h>
@@ -82,6 +83,15 @@ void pleat_mapping_close(pleat_mapping *mapping) {
   if (mapping->mapped) munmap((void *)(uintptr_t)mapping->data, mapping->size);
   else free((void *)(uintptr_t)mapping->data);
   *mapping = (pleat_mapping){0};
+}
+
+/* A mapping that nobody writes to is read again from the file after this; what was read into the heap would be lost. */
+bool pleat_mapping_give_back(const pleat_mapping *mapping, const void *data, size_t size) {
+  const uintptr_t start = (uintptr_t)mapping->data, from = (uintptr_t)data, page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  if (from < start || from - start > mapping->size || size > mapping->size - (from - start)) return false;
+  const uintptr_t first = (from + page - 1) / page * page, end = (from + size) / page * page;
+  if (mapping->mapped && first < end) (void)madvise((void *)first, end - first, MADV_DONTNEED); /* only advice */
+  return true;
 }
 
 /* ---- writing ---- */

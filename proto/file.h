@@ -17,6 +17,8 @@ typedef struct pleat_mapping {
  * the file: the caller knows best how. */
 pleat_status pleat_mapping_open(const char *path, size_t limit, pleat_mapping *out_mapping, pleat_error *error);
 void pleat_mapping_close(pleat_mapping *mapping);
+/* Lets the system take back the pages that lie wholly in these bytes. False: they are not this mapping's. */
+bool pleat_mapping_give_back(const pleat_mapping *mapping, const void *data, size_t size);
 
 /* A file being written under a temporary name in the folder of `path`. Errors are sticky: write as you please, ask at
  * the end. */

@@ -37,19 +37,36 @@ const char *pleat_proto_path(const pleat_proto *proto); /* "" when loaded from m
  * symbolic link out of it). *out_data NULL with size 0: the tensor has neither (typed fields). Thread-safe. */
 pleat_status pleat_proto_tensor_bytes(pleat_proto *proto, const Onnx__TensorProto *tensor, const void **out_data,
                                       size_t *out_size, pleat_error *error);
+/* Bytes of tensors that were read and may not be needed soon: where they lie in a mapped file, their pages leave this
+ * process's memory, and come back when they are read. Thread-safe, also while others read them. */
+void pleat_proto_give_back(pleat_proto *proto, const void *data, size_t size);
+void pleat_proto_give_back_all(pleat_proto *proto);
 bool pleat_proto_tensor_is_external(const Onnx__TensorProto *tensor);
 
-/* Finds the bytes of a tensor of a message that is about to be saved: pleat_proto_tensor_bytes of the right proto. */
-typedef pleat_status (*pleat_proto_bytes_fn)(void *user, const Onnx__TensorProto *tensor, const void **out_data,
-                                             size_t *out_size, pleat_error *error);
+/* The bytes of a tensor that is about to be saved: in memory, or computed piece by piece, from `offset` on. Pieces come
+ * in order and begin at multiples of 64. */
+typedef struct pleat_proto_stored {
+  size_t size;
+  const void *data; /* any alignment; NULL: there is nothing, or `fill` gives it */
+  void (*fill)(const void *user, size_t offset, size_t size, void *out);
+  const void *user;
+} pleat_proto_stored;
+
+/* Finds them: pleat_proto_tensor_bytes of the right proto, or a `fill`. */
+typedef pleat_status (*pleat_proto_bytes_fn)(void *user, const Onnx__TensorProto *tensor, pleat_proto_stored *out,
+                                             pleat_error *error);
 
 /* Writes a ModelProto to a temporary file beside `path`, flushes it and renames it. Streams: nothing the size of the
- * weights is allocated. Tensors whose data_location is EXTERNAL are written to one file beside it ("<name of
+ * weights is allocated. What has a `fill` is saved as raw_data, or outside where its data_location says EXTERNAL.
+ * Tensors whose data_location is EXTERNAL are written to one file beside it ("<name of
  * path>.data", likewise by temporary name and rename, with offset and length rewritten, 64-byte aligned), or with
  * PLEAT_EXTERNAL_INLINE into the .onnx; with PLEAT_EXTERNAL_FILE, so are those with raw_data of 1 KiB and more. */
 pleat_status pleat_proto_save(const Onnx__ModelProto *model, const char *path, pleat_external external,
                               pleat_proto_bytes_fn bytes, void *user, pleat_error *error);
-/* The same into malloc'ed memory; external data is left where it is. */
+/* The same into malloc'ed memory; external data is left where it is, and what has a `fill` is inline. */
+pleat_status pleat_proto_pack_model(const Onnx__ModelProto *model, pleat_proto_bytes_fn bytes, void *user,
+                                    void **out_data, size_t *out_size, pleat_error *error);
+/* Any message as it is into malloc'ed memory. */
 pleat_status pleat_proto_pack(const ProtobufCMessage *message, void **out_data, size_t *out_size, pleat_error *error);
 
 /* One message of any type from memory or a file (test data), checked against the same limits, in the given arena; all

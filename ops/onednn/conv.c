@@ -13,6 +13,7 @@
 
 #include "ops/conv_shape.h"
 #include "ops/onednn/onednn.h"
+#include "ops/packs.h"
 
 enum { INPUT_X, INPUT_W, INPUT_B, INPUT_Z };
 
@@ -99,7 +100,7 @@ static pleat_status describe_as(const pleat_call *call, const geometry *g, dnnl_
   const pleat_tensor *x = call->inputs[INPUT_X], *y = call->outputs[0], *b = pleat_in(call, INPUT_B);
   const dnnl_memory_desc_t src = choose(x, choice), dst = choose(y, choice);
   const dnnl_memory_desc_t weights =
-      call->inputs[INPUT_W]->data != NULL ? pleat_dnn_any(g->weights_rank, g->weights_dims) : g->weights;
+      pleat_call_is_constant(call, INPUT_W) ? pleat_dnn_any(g->weights_rank, g->weights_dims) : g->weights;
   dnnl_memory_desc_t bias;
   bool good;
   dnnl_status_t status;
@@ -164,7 +165,7 @@ static pleat_status add_args(pleat_call *call, const geometry *g, const_dnnl_pri
   const dnnl_memory_desc_t *weights = dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
   PLEAT_TRY(pleat_dnn_input(call, DNNL_ARG_SRC, INPUT_X, dnnl_primitive_desc_query_md(pd, dnnl_query_src_md, 0)));
   PLEAT_TRY(pleat_dnn_output(call, DNNL_ARG_DST, 0, dst));
-  if (call->inputs[INPUT_W]->data != NULL)
+  if (pleat_call_is_constant(call, INPUT_W))
     PLEAT_TRY(pleat_dnn_constant(call, DNNL_ARG_WEIGHTS, INPUT_W, &g->weights, weights));
   else PLEAT_TRY(pleat_dnn_dense_input(call, DNNL_ARG_WEIGHTS, INPUT_W, weights));
   if (pleat_in(call, INPUT_B) != NULL)
@@ -212,6 +213,7 @@ const pleat_kernel pleat_onednn_conv = {.name = "onednn",
                                         .types = PLEAT_M_F32 | PLEAT_M_HALF,
                                         .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_WIDEN,
                                         .inplace = 1u << INPUT_Z,
+                                        .packs = 1u << INPUT_W,
                                         .supports = refuse,
                                         .prepare = conv_prepare,
                                         .run = conv_run,
@@ -276,6 +278,7 @@ static pleat_status transposed_prepare(pleat_call *call) {
 const pleat_kernel pleat_onednn_conv_transpose = {.name = "onednn",
                                                   .types = PLEAT_M_F32 | PLEAT_M_HALF,
                                                   .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_WIDEN,
+                                                  .packs = 1u << INPUT_W,
                                                   .supports = refuse,
                                                   .prepare = transposed_prepare,
                                                   PLEAT_DNN_FUNCTIONS};

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/memory.h"
+#include "ops/packs.h"
 
 static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
 static dnnl_engine_t cpu_engine;
@@ -163,13 +164,25 @@ float *pleat_dnn_floats(pleat_call *call, size_t count) {
   return memory;
 }
 
-static pleat_status reorder_once(pleat_call *call, const dnnl_memory_desc_t *from, void *src,
-                                 const dnnl_memory_desc_t *to, void *dst) {
+/* ---- packing constants ---- */
+
+typedef struct pack_key {
+  char kernel[8];
+  dnnl_memory_desc_t from, to;
+} pack_key;
+
+typedef struct packing {
+  const dnnl_memory_desc_t *from, *to;
+  int threads;
+} packing;
+
+static pleat_status reorder_once(int threads, const dnnl_memory_desc_t *from, void *src, const dnnl_memory_desc_t *to,
+                                 void *dst, pleat_error *error) {
   dnnl_engine_t engine = pleat_dnn_engine();
   dnnl_primitive_desc_t pd = NULL;
   dnnl_primitive_t reorder = NULL;
   dnnl_memory_t a = NULL, b = NULL;
-  const int before = pleat_dnn_enter(call->threads);
+  const int before = pleat_dnn_enter(threads);
   dnnl_status_t status = dnnl_reorder_primitive_desc_create(&pd, from, engine, to, engine, NULL);
   if (status == dnnl_success) status = dnnl_primitive_create(&reorder, pd);
   if (status == dnnl_success) status = dnnl_memory_create(&a, from, engine, src);
@@ -184,19 +197,93 @@ static pleat_status reorder_once(pleat_call *call, const dnnl_memory_desc_t *fro
   if (a != NULL) dnnl_memory_destroy(a);
   if (reorder != NULL) dnnl_primitive_destroy(reorder);
   if (pd != NULL) dnnl_primitive_desc_destroy(pd);
-  return pleat_dnn_status(status, "packing a constant", call->error);
+  return pleat_dnn_status(status, "packing a constant", error);
+}
+
+/* The dimension that lies outermost in memory, in slices of `*out_stride` elements; -1 when there is none. */
+static int outermost(const dnnl_memory_desc_t *md, int64_t *out_stride) {
+  int outer = -1;
+  int64_t count = 1;
+  if (md->format_kind != dnnl_blocked || md->format_desc.blocking.inner_nblks != 0) return -1;
+  for (int i = 0; i < md->ndims; i++) {
+    const int64_t stride = md->format_desc.blocking.strides[i];
+    count *= md->dims[i];
+    if (md->dims[i] > 1 && (outer < 0 || stride > *out_stride)) {
+      outer = i;
+      *out_stride = stride;
+    }
+  }
+  return outer >= 0 && *out_stride * md->dims[outer] == count ? outer : -1;
+}
+
+/* Slices of the outermost dimension one after the other, so that the constant is never there as a whole besides its
+ * pack. *out_done false: the packed format cannot be written so. */
+static pleat_status fill_slices(const pleat_pack_source *source, const packing *work, void *pack, bool *out_done,
+                                pleat_error *error) {
+  enum { SLICE_BYTES = 1 << 22, BLOCKS = 64 }; /* no format has larger blocks of a dimension */
+  int64_t stride = 0;
+  const int outer = outermost(work->from, &stride);
+  pleat_status status = PLEAT_OK;
+  *out_done = false;
+  if (outer < 0 || work->to->format_kind != dnnl_blocked) return PLEAT_OK;
+  int64_t rows = SLICE_BYTES / (stride * (int64_t)sizeof(float)) / BLOCKS * BLOCKS;
+  if (rows < BLOCKS) rows = BLOCKS;
+  const int64_t all = work->from->dims[outer];
+  if (rows > all) rows = all;
+  const size_t bytes = (size_t)(rows * stride) * sizeof(float);
+  float *slice = pleat_block_alloc(bytes);
+  if (slice == NULL) return PLEAT_OOM(error);
+  for (int64_t at = 0; at < all; at += rows) {
+    dnnl_memory_desc_t from, to;
+    dnnl_dims_t dims, offsets = {0};
+    const int64_t n = all - at < rows ? all - at : rows;
+    memcpy(dims, work->from->dims, sizeof dims);
+    dims[outer] = n;
+    offsets[outer] = at;
+    bool good = dnnl_memory_desc_init_by_strides(&from, work->from->ndims, dims, work->from->data_type,
+                                                 work->from->format_desc.blocking.strides) == dnnl_success &&
+                dnnl_memory_desc_init_submemory(&to, work->to, dims, offsets) == dnnl_success;
+    if (!good) goto fail;
+    pleat_pack_read(source, (size_t)(at * stride), (size_t)(n * stride), slice);
+    PLEAT_CHECK(reorder_once(work->threads, &from, slice, &to, pack, error));
+  }
+  *out_done = true;
+fail:
+  pleat_block_free(slice, bytes);
+  return status;
+}
+
+static pleat_status fill(const pleat_pack_source *source, const void *user, void *pack, pleat_error *error) {
+  const packing *work = user;
+  const size_t count = pleat_pack_tensor(source)->count, bytes = count * sizeof(float);
+  bool done;
+  PLEAT_TRY(fill_slices(source, work, pack, &done, error));
+  if (done) return PLEAT_OK;
+  float *whole = pleat_block_alloc(bytes);
+  if (whole == NULL) return PLEAT_OOM(error);
+  pleat_pack_read(source, 0, count, whole);
+  pleat_status status = reorder_once(work->threads, work->from, whole, work->to, pack, error);
+  pleat_block_free(whole, bytes);
+  return status;
 }
 
 pleat_status pleat_dnn_constant(pleat_call *call, int id, size_t index, const dnnl_memory_desc_t *from,
                                 const dnnl_memory_desc_t *to) {
-  void *data = call->inputs[index]->data;
-  if (!dnnl_memory_desc_equal(from, to)) {
-    void *packed = own(call, dnnl_memory_desc_get_size(to));
-    if (packed == NULL) return PLEAT_OOM(call->error);
-    PLEAT_TRY(reorder_once(call, from, data, to, packed));
-    data = packed;
+  const void *data;
+  pack_key key;
+  if (dnnl_memory_desc_equal(from, to)) {
+    PLEAT_TRY(pleat_call_dense(call, index, &data));
+  } else {
+    memset(&key, 0, sizeof key); /* also what lies between its members */
+    memcpy(key.kernel, "onednn", sizeof "onednn");
+    memcpy(&key.from, from, sizeof *from);
+    memcpy(&key.to, to, sizeof *to);
+    const packing work = {.from = from, .to = to, .threads = call->threads};
+    const pleat_pack_format format = {
+        .key = &key, .key_size = sizeof key, .bytes = dnnl_memory_desc_get_size(to), .fill = fill, .user = &work};
+    PLEAT_TRY(pleat_call_pack(call, index, &format, &data));
   }
-  return pleat_dnn_fixed(call, id, data, to);
+  return pleat_dnn_fixed(call, id, (void *)(uintptr_t)data, to);
 }
 
 /* ---- running ---- */

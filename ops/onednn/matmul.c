@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ops/onednn/onednn.h"
+#include "ops/packs.h"
 
 enum { INPUT_A, INPUT_B, INPUT_C, INPUT_Z };
 
@@ -23,7 +24,7 @@ typedef struct product {
 static pleat_status build(pleat_call *call, const product *p, dnnl_post_ops_t post_ops) {
   dnnl_matmul_desc_t op;
   dnnl_primitive_desc_t pd = NULL;
-  const bool packs = call->inputs[INPUT_B]->data != NULL;
+  const bool packs = pleat_call_is_constant(call, INPUT_B);
   dnnl_memory_desc_t any = pleat_dnn_any(p->b.ndims, p->b.dims);
   dnnl_primitive_attr_t attr = pleat_dnn_attr(post_ops);
   if (attr != NULL && p->alpha != 1 && dnnl_primitive_attr_set_output_scales(attr, 1, 0, &p->alpha) != dnnl_success) {
@@ -43,7 +44,7 @@ static pleat_status build(pleat_call *call, const product *p, dnnl_post_ops_t po
 
 static pleat_status add_args(pleat_call *call, const product *p) {
   PLEAT_TRY(pleat_dnn_dense_input(call, DNNL_ARG_SRC, INPUT_A, &p->a));
-  if (call->inputs[INPUT_B]->data == NULL) PLEAT_TRY(pleat_dnn_dense_input(call, DNNL_ARG_WEIGHTS, INPUT_B, &p->b));
+  if (!pleat_call_is_constant(call, INPUT_B)) PLEAT_TRY(pleat_dnn_dense_input(call, DNNL_ARG_WEIGHTS, INPUT_B, &p->b));
   return pleat_dnn_output(call, DNNL_ARG_DST, 0, &p->y);
 }
 
@@ -99,6 +100,7 @@ static pleat_status matmul_prepare(pleat_call *call) {
 const pleat_kernel pleat_onednn_matmul = {.name = "onednn",
                                           .types = PLEAT_M_F32 | PLEAT_M_HALF,
                                           .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_WIDEN,
+                                          .packs = 1u << INPUT_B,
                                           .supports = refuse_matmul,
                                           .prepare = matmul_prepare,
                                           PLEAT_DNN_FUNCTIONS};
@@ -197,6 +199,7 @@ const pleat_kernel pleat_onednn_gemm = {.name = "onednn",
                                         .types = PLEAT_M_F32 | PLEAT_M_HALF,
                                         .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_WIDEN,
                                         .inplace = 1u << INPUT_Z,
+                                        .packs = 1u << INPUT_B,
                                         .supports = refuse_gemm,
                                         .prepare = gemm_prepare,
                                         .run = gemm_run,

@@ -6,12 +6,11 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "core/memory.h"
 #include "ops/x86/x86.h"
 
 typedef struct direct {
   pleat_x86_conv conv;
-  float *weights; /* [groups][pairs][depth][columns][lanes]: pairs of out blocks; malloc'd */
+  const float *weights; /* [groups][pairs][depth][columns][lanes]: pairs of out blocks */
   ptrdiff_t *offsets;
   int depth_blocks; /* in blocks by taps */
   int last;         /* lanes of the last depth block that count */
@@ -48,17 +47,18 @@ static const char *supports(const pleat_call *call) {
 
 /* ---- preparing ---- */
 
-/* Filters of one pair of blocks: `columns` blocks of `lanes`, of which `count` channels exist. */
-static void pack_pair(const direct *d, const float *w, int count, int columns, float *to) {
-  const pleat_x86_conv *conv = &d->conv;
+/* [depth][columns][lanes] of one pair. */
+static void pack_pair(const pleat_x86_conv *conv, int variant, const float *filters, int count, int columns,
+                      float *to) {
   const int lanes = conv->code->lanes, taps = conv->kernel[0] * conv->kernel[1];
   const size_t filter = (size_t)conv->in_channels * (size_t)taps;
+  (void)variant;
   for (int block = 0; block < conv->in_blocks; block++) {
     const int channels = conv->in_channels - block * lanes < lanes ? conv->in_channels - block * lanes : lanes;
-    for (int tap = 0; tap < taps; tap++) {
-      for (int k = 0; k < lanes; k++, to += columns * lanes) {
-        const float *from = w + (size_t)(block * lanes + k) * (size_t)taps + (size_t)tap;
-        for (int j = 0; j < columns * lanes; j++) to[j] = k < channels && j < count ? from[(size_t)j * filter] : 0;
+    for (int tap = 0; tap < taps; tap++, to += lanes * columns * lanes) {
+      for (int k = 0; k < channels; k++) {
+        const float *from = filters + (size_t)(block * lanes + k) * (size_t)taps + (size_t)tap;
+        for (int j = 0; j < count; j++) to[k * columns * lanes + j] = from[(size_t)j * filter];
       }
     }
   }
@@ -66,26 +66,6 @@ static void pack_pair(const direct *d, const float *w, int count, int columns, f
 
 static size_t pair_floats(const direct *d) {
   return (size_t)d->depth_blocks * (size_t)d->conv.code->lanes * 2 * (size_t)d->conv.code->lanes;
-}
-static size_t group_floats(const direct *d) {
-  return pair_floats(d) / 2 * (size_t)d->conv.out_blocks;
-}
-
-static pleat_status pack(direct *d, const pleat_call *call) {
-  const pleat_x86_conv *conv = &d->conv;
-  const int lanes = conv->code->lanes;
-  const float *w = call->inputs[PLEAT_X86_W]->data;
-  const size_t filter = (size_t)conv->in_channels * (size_t)(conv->kernel[0] * conv->kernel[1]);
-  d->weights = pleat_alloc_aligned(group_floats(d) * (size_t)conv->groups * sizeof *d->weights);
-  if (d->weights == NULL) return PLEAT_OOM(call->error);
-#pragma omp parallel for num_threads(call->threads)
-  for (int i = 0; i < conv->groups * d->pairs; i++) {
-    const int group = i / d->pairs, pair = i % d->pairs;
-    const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1, left = conv->out_channels - 2 * pair * lanes;
-    pack_pair(d, w + (size_t)(group * conv->out_channels + 2 * pair * lanes) * filter, left, columns,
-              d->weights + (size_t)group * group_floats(d) + (size_t)pair * pair_floats(d));
-  }
-  return PLEAT_OK;
 }
 
 /* Where the blocks of depth lie, from a tile's first position on. */
@@ -146,11 +126,8 @@ static pleat_status prepare(pleat_call *call) {
     call->workspace_size = (size_t)conv->groups * (size_t)conv->in_blocks * (size_t)d->padded_height *
                            (size_t)d->padded_width * (size_t)lanes * sizeof(float);
   }
-  return pack(d, call);
-}
-
-static void release(void *state) {
-  free(((direct *)state)->weights);
+  const pleat_x86_weights weights = {.kernel = "x86 direct", .pair_floats = pair_floats(d), .pack = pack_pair};
+  return pleat_x86_pack_weights(call, conv, &weights, &d->weights);
 }
 
 /* ---- running ---- */
@@ -234,8 +211,8 @@ static void run_item(const job *job, int64_t item) {
     const ptrdiff_t at = out + ((ptrdiff_t)s.line * d->line + s.first) * lanes;
     tile.a = x + s.line * in_line + (ptrdiff_t)s.first * conv->stride[1] * lanes;
     run_tile(d, &tile, chunk * d->chunk_pairs, end_pair, s.rows, t - first, d->fetch_distance > 0 ? end - first : 0,
-             d->weights + (size_t)group * group_floats(d), conv->bias + group * conv->out_blocks * lanes,
-             job->z != NULL ? job->z + at : NULL, job->y + at);
+             d->weights + (size_t)group * pleat_x86_group_floats(conv, pair_floats(d)),
+             conv->bias + group * conv->out_blocks * lanes, job->z != NULL ? job->z + at : NULL, job->y + at);
   }
 }
 
@@ -277,4 +254,4 @@ const pleat_kernel pleat_x86_conv_direct = {.name = "direct",
                                             .supports = supports,
                                             .prepare = prepare,
                                             .run = run,
-                                            .release = release};
+                                            .packs = 1u << PLEAT_X86_W};

@@ -13,14 +13,13 @@
 #include <string.h>
 
 #include "core/checked.h"
-#include "core/memory.h"
 #include "ops/x86/x86.h"
 
 typedef struct winograd {
   pleat_x86_conv conv;
   const pleat_x86_winograd *code;
   int points;
-  float *weights; /* [pairs][points][in blocks][lanes][columns][lanes]; malloc'd */
+  const float *weights; /* [pairs][points][in blocks][lanes][columns][lanes] */
   const float *zeros;
   ptrdiff_t *offsets; /* of the in blocks in one point of `inputs` */
   pleat_x86_activation none;
@@ -121,24 +120,14 @@ static size_t pair_floats(const winograd *w) {
   return (size_t)w->points * (size_t)w->conv.in_blocks * lanes * 2 * lanes;
 }
 
-static pleat_status pack(winograd *w, const pleat_call *call) {
-  const pleat_x86_conv *conv = &w->conv;
-  const int lanes = conv->code->lanes;
-  const float *from = call->inputs[PLEAT_X86_W]->data;
-  const size_t filter = (size_t)conv->in_channels * 9, depth = (size_t)conv->in_blocks * (size_t)lanes;
-  w->weights = pleat_alloc_aligned(pair_floats(w) / 2 * (size_t)conv->out_blocks * sizeof *w->weights);
-  if (w->weights == NULL) return PLEAT_OOM(call->error);
-#pragma omp parallel for num_threads(call->threads) schedule(dynamic)
-  for (int pair = 0; pair < w->pairs; pair++) {
-    const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1, left = conv->out_channels - 2 * pair * lanes;
-    const size_t width = (size_t)(columns * lanes), padding = (depth - (size_t)conv->in_channels) * width;
-    float *to = w->weights + (size_t)pair * pair_floats(w);
-    w->code->weights(from + (size_t)(2 * pair * lanes) * filter, filter, conv->in_channels,
-                     left < columns * lanes ? left : columns * lanes, columns, to, depth * width);
-    for (size_t p = 0; p < (size_t)w->points; p++)
-      memset(to + p * depth * width + (size_t)conv->in_channels * width, 0, padding * sizeof *to);
-  }
-  return PLEAT_OK;
+/* [points][depth][columns][lanes] of one pair, for tiles of `variant` outputs. */
+static void pack_pair(const pleat_x86_conv *conv, int variant, const float *filters, int count, int columns,
+                      float *to) {
+  const pleat_x86_winograd *code = conv->code->winograd;
+  while (code->out != variant) code++;
+  const size_t width = (size_t)(columns * conv->code->lanes);
+  code->weights(filters, (size_t)conv->in_channels * 9, conv->in_channels, count, columns, to,
+                (size_t)(conv->in_blocks * conv->code->lanes) * width);
 }
 
 /* How many tiles go together, and in which of the two ways. */
@@ -188,11 +177,9 @@ static pleat_status prepare(pleat_call *call) {
   set_runs(w, call->threads);
   for (int b = 0; b < conv->in_blocks; b++) w->offsets[b] = (ptrdiff_t)b * w->run * lanes;
   PLEAT_TRY(set_workspace(w, call));
-  return pack(w, call);
-}
-
-static void release(void *state) {
-  free(((winograd *)state)->weights);
+  const pleat_x86_weights weights = {
+      .kernel = "x86 winograd", .variant = w->code->out, .pair_floats = pair_floats(w), .pack = pack_pair};
+  return pleat_x86_pack_weights(call, conv, &weights, &w->weights);
 }
 
 /* ---- running ---- */
@@ -326,4 +313,4 @@ const pleat_kernel pleat_x86_conv_winograd = {.name = "winograd",
                                               .supports = supports,
                                               .prepare = prepare,
                                               .run = run,
-                                              .release = release};
+                                              .packs = 1u << PLEAT_X86_W};

@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "core/memory.h"
 #include "ops/conv_shape.h"
 #include "ops/x86/x86.h"
 
@@ -14,7 +15,8 @@ const char *pleat_x86_refuse_conv(const pleat_call *call) {
   if (call->wanted == NULL) return "only where layouts are planned";
   if (x->rank < 3 || x->rank > 4) return "not for this number of dimensions";
   if (x->count == 0 || w->count == 0 || y->count == 0) return "an empty tensor";
-  if (w->data == NULL || (b != NULL && b->data == NULL)) return "weight or bias is not constant";
+  if (!pleat_call_is_constant(call, PLEAT_X86_W)) return "the weight is not constant";
+  if (b != NULL && b->data == NULL) return "the bias is not constant";
   if (x->dims[1] < code->lanes || y->dims[1] < code->lanes) return "fewer channels than a vector holds";
   const int64_t groups = pleat_attr_int(call->node, "group");
   if (groups > 1 && (w->dims[1] % code->lanes != 0 || w->dims[0] / groups % code->lanes != 0))
@@ -80,5 +82,74 @@ pleat_status pleat_x86_describe_conv(pleat_call *call, pleat_x86_conv *out_conv)
   call->wanted[PLEAT_X86_X] = pleat_layout_is_dense(blocked, x->rank, x->dims) ? NULL : blocked;
   call->outputs[0]->layout = pleat_layout_is_dense(blocked, y->rank, y->dims) ? NULL : blocked;
   if (pleat_in(call, PLEAT_X86_Z) != NULL) call->wanted[PLEAT_X86_Z] = y->layout;
+  return PLEAT_OK;
+}
+
+/* ---- weights ---- */
+
+typedef struct packing {
+  const pleat_x86_conv *conv;
+  const pleat_x86_weights *weights;
+  int threads;
+} packing;
+
+/* `pairs` pairs of a group from `first` on, whose filters were read. */
+static void pack_run(const packing *work, int group, int first, int pairs, const float *filters, float *pack) {
+  const pleat_x86_conv *conv = work->conv;
+  const size_t filter = (size_t)conv->in_channels * (size_t)(conv->kernel[0] * conv->kernel[1]);
+  const int width = 2 * conv->code->lanes;
+  const size_t pair_floats = work->weights->pair_floats;
+  float *to = pack + (size_t)group * pleat_x86_group_floats(conv, pair_floats) + (size_t)first * pair_floats;
+#pragma omp parallel for num_threads(work->threads) schedule(dynamic)
+  for (int i = 0; i < pairs; i++) {
+    const int pair = first + i, left = conv->out_channels - pair * width;
+    const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1;
+    work->weights->pack(conv, work->weights->variant, filters + (size_t)(i * width) * filter,
+                        left < width ? left : width, columns, to + (size_t)i * pair_floats);
+  }
+}
+
+/* Some pairs after another, so that the filters are never there as a whole besides their pack. */
+static pleat_status fill(const pleat_pack_source *source, const void *user, void *pack, pleat_error *error) {
+  enum { READ_BYTES = 4 << 20 };
+  const packing *work = user;
+  const pleat_x86_conv *conv = work->conv;
+  const size_t filter = (size_t)conv->in_channels * (size_t)(conv->kernel[0] * conv->kernel[1]);
+  const int width = 2 * conv->code->lanes, pairs = pleat_x86_divide_up(conv->out_blocks, 2);
+  const size_t fit = READ_BYTES / sizeof(float) / (filter * (size_t)width) + 1;
+  const int run = fit < (size_t)pairs ? (int)fit : pairs;
+  float *filters = pleat_alloc_aligned((size_t)run * (size_t)width * filter * sizeof *filters);
+  if (filters == NULL) return PLEAT_OOM(error);
+  for (int group = 0; group < conv->groups; group++) {
+    for (int first = 0; first < pairs; first += run) {
+      const int some = pairs - first < run ? pairs - first : run, left = conv->out_channels - first * width;
+      const int count = left < some * width ? left : some * width;
+      pleat_pack_read(source, (size_t)(group * conv->out_channels + first * width) * filter, (size_t)count * filter,
+                      filters);
+      pack_run(work, group, first, some, filters, pack);
+    }
+  }
+  free(filters);
+  return PLEAT_OK;
+}
+
+pleat_status pleat_x86_pack_weights(pleat_call *call, const pleat_x86_conv *conv, const pleat_x86_weights *weights,
+                                    const float **out_pack) {
+  struct {
+    char kernel[sizeof weights->kernel];
+    int lanes, groups, variant;
+  } key;
+  const void *pack = NULL;
+  memset(&key, 0, sizeof key);
+  memcpy(key.kernel, weights->kernel, sizeof key.kernel);
+  key.lanes = conv->code->lanes;
+  key.groups = conv->groups;
+  key.variant = weights->variant;
+  const packing work = {.conv = conv, .weights = weights, .threads = call->threads};
+  const size_t floats = pleat_x86_group_floats(conv, weights->pair_floats) * (size_t)conv->groups;
+  const pleat_pack_format format = {
+      .key = &key, .key_size = sizeof key, .bytes = floats * sizeof(float), .fill = fill, .user = &work};
+  PLEAT_TRY(pleat_call_pack(call, PLEAT_X86_W, &format, &pack));
+  *out_pack = pack;
   return PLEAT_OK;
 }

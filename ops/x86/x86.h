@@ -10,6 +10,7 @@
 
 #include "ops/kernels.h"
 #include "ops/layout.h"
+#include "ops/packs.h"
 
 /* ---- what a result ends with ---- (activation.c) */
 
@@ -120,6 +121,22 @@ const char *pleat_x86_refuse_conv(const pleat_call *call);
 /* Describes what was not refused, asks for the inputs' layouts and announces the output's. Declines sizes beyond an
  * int. */
 pleat_status pleat_x86_describe_conv(pleat_call *call, pleat_x86_conv *out_conv);
+
+/* Weights as products want them, shared by all plans of a model (ops/packs.h): [groups][pairs of out blocks], each pair
+ * of `pair_floats` floats, a single block at the end of a group of half as many. */
+typedef struct pleat_x86_weights {
+  char kernel[16];
+  int variant; /* of the kernel's format */
+  size_t pair_floats;
+  /* Filters [count][in channels][taps] of `columns` blocks to zeroed memory. */
+  void (*pack)(const pleat_x86_conv *conv, int variant, const float *filters, int count, int columns, float *to);
+} pleat_x86_weights;
+
+pleat_status pleat_x86_pack_weights(pleat_call *call, const pleat_x86_conv *conv, const pleat_x86_weights *weights,
+                                    const float **out_pack);
+static inline size_t pleat_x86_group_floats(const pleat_x86_conv *conv, size_t pair_floats) {
+  return pair_floats / 2 * (size_t)conv->out_blocks;
+}
 
 /* Floats of one plane of a block. */
 static inline ptrdiff_t pleat_x86_plane(const pleat_x86_conv *conv) {

@@ -1,4 +1,4 @@
-/* Data that a graph holds: initializers and Constant nodes, as tensors, on first use.
+/* Data that a graph holds: initializers and Constant nodes, as tensors or as recipes, on first use.
  *
  * Whatever lies in memory as a dense array of the right type and alignment - raw bytes of a mapped file, typed fields
  * of a decoded message - becomes a descriptor over that memory; everything else is decoded once into a heap tensor that
@@ -32,9 +32,10 @@ static const void *typed_field(const Onnx__TensorProto *message, pleat_dtype dty
   }
 }
 
-/* Stored bytes that can be used in place, or NULL. Booleans are excluded: a file may hold other bytes than 0 and 1. */
-static pleat_status bytes_in_place(pleat_proto *proto, const Onnx__TensorProto *message, const pleat_tensor *shape,
-                                   const void **out_data, pleat_error *error) {
+/* Stored bytes that are the tensor's elements, at any alignment, or NULL. Booleans are excluded: a file may hold other
+ * bytes than 0 and 1. */
+static pleat_status stored_elements(pleat_proto *proto, const Onnx__TensorProto *message, const pleat_tensor *shape,
+                                    const void **out_data, pleat_error *error) {
   *out_data = NULL;
   const void *data = NULL;
   size_t size = 0;
@@ -45,10 +46,14 @@ static pleat_status bytes_in_place(pleat_proto *proto, const Onnx__TensorProto *
   } else {
     data = typed_field(message, shape->dtype, &size);
   }
-  if (data != NULL && size == pleat_bytes(shape) && size != 0 && (uintptr_t)data % CONSTANT_ALIGNMENT == 0) {
-    *out_data = data;
-  }
+  if (data != NULL && size == pleat_bytes(shape) && size != 0) *out_data = data;
   return PLEAT_OK;
+}
+
+/* The message's type and shape; false where they are not valid. */
+static bool describe_message(const Onnx__TensorProto *message, pleat_tensor *out_shape) {
+  return pleat_dtype_is_valid(message->data_type) && message->n_dims <= PLEAT_MAX_RANK &&
+         pleat_tensor_describe(out_shape, (pleat_dtype)message->data_type, (int)message->n_dims, message->dims);
 }
 
 pleat_status pleat_graph_tensor(pleat_graph *graph, const Onnx__TensorProto *message, const pleat_tensor **out_tensor,
@@ -58,11 +63,8 @@ pleat_status pleat_graph_tensor(pleat_graph *graph, const Onnx__TensorProto *mes
   pleat_tensor shape = {0}, *tensor = NULL;
   const void *data = NULL;
   *out_tensor = NULL;
-  if (pleat_dtype_is_valid(message->data_type) && message->n_dims <= PLEAT_MAX_RANK &&
-      pleat_tensor_describe(&shape, (pleat_dtype)message->data_type, (int)message->n_dims, message->dims)) {
-    PLEAT_CHECK(bytes_in_place(proto, message, &shape, &data, error));
-  }
-  if (data != NULL) {
+  if (describe_message(message, &shape)) PLEAT_CHECK(stored_elements(proto, message, &shape, &data, error));
+  if (data != NULL && (uintptr_t)data % CONSTANT_ALIGNMENT == 0) {
     tensor = pleat_arena_alloc(graph->root->arena, sizeof *tensor);
     if (tensor == NULL) return PLEAT_OOM(error);
     *tensor = shape;
@@ -180,12 +182,43 @@ bool pleat_value_is_constant(const pleat_value *value) {
   return value->constant != NULL || constant_attr(value) != NULL;
 }
 
+/* The recipe of a value that an edit made as one, here or before the model was exported; else NULL. */
+static pleat_status made_recipe(pleat_value *value, const pleat_recipe **out_recipe, pleat_error *error) {
+  *out_recipe = NULL;
+  if (value->src_init == NULL) {
+    *out_recipe = value->recipe;
+    return PLEAT_OK;
+  }
+  const pleat_recipe *found =
+      value->src_init_sparse ? NULL : pleat_model_recipe(value->graph->root->model, value->src_init);
+  if (found != NULL && value->recipe == NULL) {
+    value->recipe = pleat_arena_alloc(value->graph->root->arena, sizeof *value->recipe);
+    if (value->recipe == NULL) return PLEAT_OOM(error);
+    *value->recipe = *found;
+  }
+  if (found != NULL) *out_recipe = value->recipe;
+  return PLEAT_OK;
+}
+
+static pleat_status compute_recipe(pleat_graph *graph, const pleat_recipe *recipe, const pleat_tensor **out_tensor,
+                                   pleat_error *error) {
+  const pleat_tensor *shape = &recipe->tensor;
+  pleat_tensor *tensor = NULL;
+  PLEAT_TRY(pleat_tensor_create(shape->dtype, shape->rank, shape->dims, &tensor, error));
+  pleat_recipe_read(recipe, shape->dtype, 0, shape->count, tensor->data);
+  return keep(graph, tensor, out_tensor, error);
+}
+
 pleat_status pleat_value_initial(pleat_value *value, const pleat_tensor **out_tensor, pleat_error *error) {
   pleat_status status = PLEAT_OK;
   *out_tensor = NULL;
   if (value->constant == NULL) {
     const pleat_attr *attr = NULL;
-    if (value->is_initializer && value->src_init != NULL) {
+    const pleat_recipe *recipe = NULL;
+    if (value->is_initializer) PLEAT_TRY(made_recipe(value, &recipe, error));
+    if (recipe != NULL) {
+      status = compute_recipe(value->graph, recipe, &value->constant, error);
+    } else if (value->is_initializer && value->src_init != NULL) {
       status = value->src_init_sparse
                    ? pleat_graph_sparse_tensor(value->graph, value->src_init, &value->constant, error)
                    : pleat_graph_tensor(value->graph, value->src_init, &value->constant, error);
@@ -204,4 +237,46 @@ pleat_status pleat_value_initial(pleat_value *value, const pleat_tensor **out_te
 pleat_status pleat_value_constant(pleat_value *value, const pleat_tensor **out_tensor, pleat_error *error) {
   *out_tensor = NULL;
   return pleat_value_is_constant(value) ? pleat_value_initial(value, out_tensor, error) : PLEAT_OK;
+}
+
+/* What a message stores as an array, as it is: false where that has to be decoded first. */
+static pleat_status stored_recipe(pleat_value *value, pleat_recipe *out_recipe, bool *out_found, pleat_error *error) {
+  const Onnx__TensorProto *message = value->src_init;
+  pleat_tensor shape = {0};
+  const void *data = NULL;
+  *out_found = false;
+  if (message == NULL || value->src_init_sparse || !describe_message(message, &shape)) return PLEAT_OK;
+  pleat_status status = stored_elements(pleat_model_proto(value->graph->root->model), message, &shape, &data, error);
+  if (status != PLEAT_OK) {
+    pleat_error_at_tensor(error, value->name);
+    return status;
+  }
+  if (data == NULL) return PLEAT_OK;
+  shape.data = (void *)(uintptr_t)data; /* read-only, as in pleat_graph_tensor */
+  *out_recipe = pleat_recipe_of(&shape, message, NULL);
+  out_recipe->is_external = pleat_proto_tensor_is_external(message);
+  *out_found = true;
+  return PLEAT_OK;
+}
+
+pleat_status pleat_value_recipe(pleat_value *value, pleat_recipe **out_recipe, pleat_error *error) {
+  const pleat_recipe *made = NULL;
+  pleat_recipe recipe;
+  bool found = false;
+  *out_recipe = NULL;
+  if (value->is_initializer) PLEAT_TRY(made_recipe(value, &made, error));
+  if (value->recipe == NULL) {
+    if (value->is_initializer) PLEAT_TRY(stored_recipe(value, &recipe, &found, error));
+    if (!found) {
+      const pleat_tensor *tensor = NULL;
+      PLEAT_TRY(pleat_value_initial(value, &tensor, error));
+      if (tensor == NULL || tensor->kind != PLEAT_KIND_TENSOR || tensor->dtype == PLEAT_STRING) return PLEAT_OK;
+      recipe = pleat_recipe_of(tensor, value, tensor->refs > 0 ? (pleat_tensor *)(uintptr_t)tensor : NULL);
+    }
+    value->recipe = pleat_arena_alloc(value->graph->root->arena, sizeof recipe);
+    if (value->recipe == NULL) return PLEAT_OOM(error);
+    *value->recipe = recipe;
+  }
+  *out_recipe = value->recipe;
+  return PLEAT_OK;
 }

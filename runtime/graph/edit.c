@@ -220,6 +220,21 @@ pleat_value *pleat_graph_add_value(pleat_graph *graph, const char *hint, pleat_d
   return value;
 }
 
+/* A new initializer of the type and shape of `tensor`. */
+static pleat_value *add_initializer(pleat_graph *graph, const char *hint, const pleat_tensor *tensor) {
+  pleat_shape shape = pleat_shape_of(tensor->rank, tensor->dims);
+  pleat_value *value = pleat_graph_add_value(graph, hint, tensor->dtype, &shape);
+  if (value == NULL) return NULL;
+  if (!PLEAT_PUSH(graph->root->arena, graph->initializers, graph->initializer_count, graph->initializer_capacity,
+                  value)) {
+    pleat_graph_forget_name(value);
+    return NULL;
+  }
+  value->is_initializer = true;
+  pleat_graph_touch(graph);
+  return value;
+}
+
 pleat_status pleat_graph_add_constant(pleat_graph *graph, const char *hint, pleat_tensor *tensor,
                                       pleat_value **out_value, pleat_error *error) {
   *out_value = NULL;
@@ -227,17 +242,27 @@ pleat_status pleat_graph_add_constant(pleat_graph *graph, const char *hint, plea
     pleat_tensor_release(tensor);
     return PLEAT_OOM(error);
   }
-  pleat_shape shape = pleat_shape_of(tensor->rank, tensor->dims);
-  pleat_value *value = pleat_graph_add_value(graph, hint, tensor->dtype, &shape);
+  pleat_value *value = add_initializer(graph, hint, tensor);
   if (value == NULL) return PLEAT_OOM(error);
-  if (!PLEAT_PUSH(graph->root->arena, graph->initializers, graph->initializer_count, graph->initializer_capacity,
-                  value)) {
-    pleat_graph_forget_name(value);
+  value->constant = tensor;
+  *out_value = value;
+  return PLEAT_OK;
+}
+
+pleat_status pleat_graph_add_recipe(pleat_graph *graph, const char *hint, const pleat_recipe *recipe,
+                                    pleat_value **out_value, pleat_error *error) {
+  *out_value = NULL;
+  pleat_recipe *copy = pleat_arena_alloc(graph->root->arena, sizeof *copy);
+  if (copy == NULL) return PLEAT_OOM(error);
+  *copy = *recipe;
+  pleat_tensor *owner = pleat_tensor_retain(recipe->owner); /* it may be forgotten by the value that it comes from */
+  if (owner != NULL && !pleat_graph_own(graph, owner)) {
+    pleat_tensor_release(owner);
     return PLEAT_OOM(error);
   }
-  value->is_initializer = true;
-  value->constant = tensor;
-  pleat_graph_touch(graph);
+  pleat_value *value = add_initializer(graph, hint, &recipe->tensor);
+  if (value == NULL) return PLEAT_OOM(error);
+  value->recipe = copy;
   *out_value = value;
   return PLEAT_OK;
 }

@@ -166,8 +166,41 @@ static pleat_status export_descriptions(pleat_exporter *ex, const pleat_graph *g
 
 /* ---- initializers ---- */
 
+/* A message without data, and the recipe for them with the new model. */
+static pleat_status export_recipe(pleat_exporter *ex, const pleat_recipe *recipe, const char *name,
+                                  Onnx__TensorProto **out_message) {
+  pleat_model *model = ex->model;
+  const pleat_tensor *shape = &recipe->tensor;
+  Onnx__TensorProto *message = pleat_arena_alloc(model->arena, sizeof *message);
+  pleat_recipe *copy = pleat_arena_alloc(model->arena, sizeof *copy);
+  if (message == NULL || copy == NULL || !pleat_recipe_copy(model->arena, recipe, copy)) return PLEAT_OOM(ex->error);
+  if (copy->owner != NULL) {
+    pleat_tensor *owner = pleat_tensor_retain(copy->owner);
+    if (!PLEAT_PUSH(model->arena, model->owned, model->owned_count, ex->owned_capacity, owner)) {
+      pleat_tensor_release(owner);
+      return PLEAT_OOM(ex->error);
+    }
+  }
+  onnx__tensor_proto__init(message);
+  message->name = pleat_export_text(ex, name);
+  message->dims = pleat_arena_array(model->arena, (size_t)shape->rank, sizeof *message->dims);
+  if (message->name == NULL || message->dims == NULL) return PLEAT_OOM(ex->error);
+  message->n_dims = (size_t)shape->rank;
+  memcpy(message->dims, shape->dims, message->n_dims * sizeof *message->dims);
+  message->has_data_type = 1;
+  message->data_type = (int32_t)shape->dtype;
+  if (recipe->is_external) {
+    message->has_data_location = 1;
+    message->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+  }
+  *out_message = message;
+  return pleat_model_add_recipe(model, message, copy) ? PLEAT_OK : PLEAT_OOM(ex->error);
+}
+
 static pleat_status export_dense(pleat_exporter *ex, const pleat_value *value, Onnx__TensorProto **out_message) {
   const Onnx__TensorProto *src = value->src_init;
+  if (src == NULL && value->recipe != NULL && value->recipe->factors != NULL)
+    return export_recipe(ex, value->recipe, value->name, out_message);
   if (src == NULL) return pleat_export_tensor(ex, value->constant, value->name, out_message);
   *out_message = (Onnx__TensorProto *)src;
   if (strcmp(pleat_text(src->name), value->name) == 0) return PLEAT_OK;
@@ -176,7 +209,9 @@ static pleat_status export_dense(pleat_exporter *ex, const pleat_value *value, O
   *copy = *src;
   copy->name = pleat_export_text(ex, value->name);
   *out_message = copy;
-  return copy->name != NULL ? PLEAT_OK : PLEAT_OOM(ex->error);
+  if (copy->name == NULL) return PLEAT_OOM(ex->error);
+  const pleat_recipe *recipe = pleat_model_recipe(ex->graph->model, src);
+  return recipe == NULL || pleat_model_add_recipe(ex->model, copy, recipe) ? PLEAT_OK : PLEAT_OOM(ex->error);
 }
 
 static pleat_status export_sparse(pleat_exporter *ex, const pleat_value *value, Onnx__SparseTensorProto **out_message) {
@@ -260,6 +295,8 @@ static pleat_status export_nodes(pleat_exporter *ex, const pleat_graph *graph, O
   for (size_t i = 0; i < graph->initializer_count; i++) {
     const pleat_value *value = graph->initializers[i];
     if (as_constant_node(graph, value)) {
+      const pleat_tensor *data = NULL; /* the node holds numbers, not a recipe */
+      PLEAT_TRY(pleat_value_initial(graph->initializers[i], &data, ex->error));
       PLEAT_TRY(pleat_export_constant_node(ex, value, &message->node[message->n_node++]));
     }
   }
@@ -345,7 +382,7 @@ pleat_status pleat_graph_export(pleat_graph *graph, pleat_model **out_model, ple
   ex.model->source = pleat_model_retain((pleat_model *)(uintptr_t)ex.graph->model);
   ex.model->arena = pleat_arena_create();
   message = ex.model->arena == NULL ? NULL : pleat_arena_alloc(ex.model->arena, sizeof *message);
-  if (message == NULL) {
+  if (message == NULL || !pleat_model_open(ex.model)) {
     status = PLEAT_OOM(error);
     goto fail;
   }

@@ -233,7 +233,9 @@ void pleat_value_drop_use(pleat_value *value, const pleat_node *node, size_t ind
 
 void pleat_value_forget(pleat_value *value) {
   pleat_graph *root = value->graph->root;
-  if (value->constant == NULL || value->src_init == NULL) return;
+  const bool can_come_back = value->src_init != NULL || value->recipe != NULL;
+  if (value->constant == NULL || !can_come_back) return;
+  if (value->recipe != NULL && value->recipe->owner == value->constant) return;
   for (size_t i = root->owned_count; i-- > 0;) {
     if (root->owned[i] != value->constant) continue;
     pleat_tensor_release(root->owned[i]);

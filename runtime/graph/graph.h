@@ -11,6 +11,7 @@
 #define PLEAT_GRAPH_GRAPH_H
 
 #include "core/arena.h"
+#include "core/recipe.h"
 #include "core/shape.h"
 #include "core/tensor.h"
 #include "pleat/model.h"
@@ -97,6 +98,7 @@ struct pleat_value {
   bool is_input, is_output, is_initializer; /* of `graph`; both of the first: an overridable initializer (IR >= 4) */
   bool shape_declared;                      /* the file states type or shape (value_info, inputs, outputs) */
   const pleat_tensor *constant;             /* known data, when it was materialised: use pleat_value_constant() */
+  pleat_recipe *recipe;                     /* how the data come about: use pleat_value_recipe() */
   const void *src_info;                     /* Onnx__ValueInfoProto */
   const void *src_init; /* Onnx__TensorProto or Onnx__SparseTensorProto; NULL: made here (or none) */
   bool src_init_sparse;
@@ -164,9 +166,13 @@ int pleat_node_since(const pleat_node *node);
 pleat_status pleat_value_constant(pleat_value *value, const pleat_tensor **out_tensor, pleat_error *error);
 /* Whether pleat_value_constant() would give data, without reading it. */
 bool pleat_value_is_constant(const pleat_value *value);
-/* Gives back the memory of an initializer's data that nothing needs any more; it would be read again from the model. No
- * pointer to the data may be in use. */
+/* Gives back the memory of an initializer's data that nothing needs any more; they would be read again from the model,
+ * or computed again of their recipe. No pointer to the data may be in use. */
 void pleat_value_forget(pleat_value *value);
+/* How the value's initial data come about, without reading or computing them where that can wait: what lies in the
+ * model's memory as an array, at any alignment, stays there. NULL for PLEAT_OK: no stored data, or none of numbers. The
+ * recipe belongs to the graph. Errors: as pleat_value_constant(). */
+pleat_status pleat_value_recipe(pleat_value *value, pleat_recipe **out_recipe, pleat_error *error);
 /* Default value of an overridable initializer as well; NULL when the value has no stored data. */
 pleat_status pleat_value_initial(pleat_value *value, const pleat_tensor **out_tensor, pleat_error *error);
 
@@ -197,6 +203,10 @@ pleat_value *pleat_graph_add_value(pleat_graph *graph, const char *hint, pleat_d
 /* A new initializer of this graph that takes over the caller's reference to `tensor` (also when it fails). */
 pleat_status pleat_graph_add_constant(pleat_graph *graph, const char *hint, pleat_tensor *tensor,
                                       pleat_value **out_value, pleat_error *error);
+/* A new initializer that is computed when somebody needs its numbers, and written into a file without ever being whole
+ * in memory. The recipe's factors must be in the graph's arena. */
+pleat_status pleat_graph_add_recipe(pleat_graph *graph, const char *hint, const pleat_recipe *recipe,
+                                    pleat_value **out_value, pleat_error *error);
 /* Every use of `from` reads `to` instead. When `from` is a graph output, `to` takes over its name and its place,
  * provided that `to` is produced by a node of the same graph and is not itself an input or output; otherwise false and
  * nothing changed (see pleat_value_can_replace). */
@@ -226,6 +236,10 @@ typedef struct pleat_import_options {
 pleat_status pleat_graph_import(const pleat_model *model, const pleat_import_options *options, pleat_graph **out_graph,
                                 pleat_error *error);
 void pleat_graph_destroy(pleat_graph *root); /* NULL is accepted */
+/* What was read of the model's mapped files may leave memory: it comes back when it is read again. */
+void pleat_graph_give_back(const pleat_graph *graph);
+/* The packed constants of the model that the graph came from (ops/packs.h), shared by all its graphs. */
+struct pleat_packs *pleat_graph_packs(const pleat_graph *graph);
 
 /* export.c: a new model that shares what was not edited with the graph's source model (which it retains). The graph may
  * be destroyed afterwards. */

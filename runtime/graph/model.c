@@ -4,6 +4,7 @@
  * chain is a loaded file. Reference counts are atomic, everything else is written once before the model is published.
  */
 #include "graph/graph_private.h"
+#include "ops/packs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@ static pleat_status publish(pleat_proto *proto, pleat_model **out_model, pleat_e
   model->refs = 1;
   model->proto = proto;
   model->message = pleat_proto_model(proto);
+  if (!pleat_model_open(model)) PLEAT_CHECK(PLEAT_OOM(error));
   PLEAT_CHECK(check(model, error));
   *out_model = model;
   return PLEAT_OK;
@@ -63,16 +65,78 @@ pleat_status pleat_model_load_memory(const void *data, size_t size, const char *
   return publish(proto, out_model, error);
 }
 
-static pleat_status tensor_bytes(void *user, const Onnx__TensorProto *tensor, const void **out_data, size_t *out_size,
+/* ---- recipes ---- */
+
+struct pleat_recipe_entry {
+  const Onnx__TensorProto *message;
+  const pleat_recipe *recipe;
+  UT_hash_handle hh;
+};
+
+const pleat_recipe *pleat_model_recipe(const pleat_model *model, const Onnx__TensorProto *message) {
+  for (; model != NULL; model = model->source) {
+    struct pleat_recipe_entry *entry = NULL;
+    HASH_FIND_PTR(model->recipes, &message, entry);
+    if (entry != NULL) return entry->recipe;
+  }
+  return NULL;
+}
+
+bool pleat_model_add_recipe(pleat_model *model, const Onnx__TensorProto *message, const pleat_recipe *recipe) {
+  struct pleat_recipe_entry *entry = pleat_arena_alloc(model->arena, sizeof *entry);
+  if (entry == NULL) return false;
+  entry->message = message;
+  entry->recipe = recipe;
+  HASH_ADD_PTR(model->recipes, message, entry);
+  return entry->hh.tbl != NULL;
+}
+
+/* ---- packed constants ---- */
+
+static void give_back(void *user, const void *data, size_t size) {
+  pleat_proto_give_back(user, data, size);
+}
+
+void pleat_graph_give_back(const pleat_graph *graph) {
+  pleat_proto_give_back_all(pleat_model_proto(graph->root->model));
+}
+
+/* The store of packed constants is there from the start, so that sessions need no lock to find it. */
+bool pleat_model_open(pleat_model *model) {
+  model->packs = pleat_packs_create(give_back, pleat_model_proto(model));
+  return model->packs != NULL;
+}
+
+pleat_packs *pleat_graph_packs(const pleat_graph *graph) {
+  return graph->root->model->packs;
+}
+
+/* ---- saving ---- */
+
+/* Pieces begin and end between elements: no type has more than 16 bytes. */
+static void compute_piece(const void *user, size_t offset, size_t size, void *out) {
+  const pleat_recipe *recipe = user;
+  const size_t element = pleat_dtype_size(recipe->tensor.dtype);
+  pleat_recipe_read(recipe, recipe->tensor.dtype, offset / element, size / element, out);
+}
+
+static pleat_status tensor_bytes(void *user, const Onnx__TensorProto *tensor, pleat_proto_stored *out,
                                  pleat_error *error) {
-  return pleat_proto_tensor_bytes(user, tensor, out_data, out_size, error);
+  const pleat_model *model = user;
+  const pleat_recipe *recipe = pleat_model_recipe(model, tensor);
+  *out = (pleat_proto_stored){0};
+  if (recipe == NULL) return pleat_proto_tensor_bytes(pleat_model_proto(model), tensor, &out->data, &out->size, error);
+  out->size = pleat_bytes(&recipe->tensor);
+  out->fill = compute_piece;
+  out->user = recipe;
+  return PLEAT_OK;
 }
 
 pleat_status pleat_model_save(const pleat_model *model, const char *path, pleat_external external, pleat_error *error) {
   if (model == NULL || path == NULL) {
     return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "pleat_model_save: %s is NULL", model == NULL ? "model" : "path");
   }
-  pleat_status status = pleat_proto_save(model->message, path, external, tensor_bytes, pleat_model_proto(model), error);
+  pleat_status status = pleat_proto_save(model->message, path, external, tensor_bytes, (void *)(uintptr_t)model, error);
   if (status != PLEAT_OK) pleat_error_at_file(error, path);
   return status;
 }
@@ -83,7 +147,7 @@ pleat_status pleat_model_save_memory(const pleat_model *model, void **out_data, 
   }
   *out_data = NULL;
   *out_size = 0;
-  return pleat_proto_pack(&model->message->base, out_data, out_size, error);
+  return pleat_proto_pack_model(model->message, tensor_bytes, (void *)(uintptr_t)model, out_data, out_size, error);
 }
 
 pleat_model *pleat_model_retain(pleat_model *model) {
@@ -95,6 +159,8 @@ void pleat_model_release(pleat_model *model) {
   if (model == NULL || __atomic_sub_fetch(&model->refs, 1, __ATOMIC_ACQ_REL) != 0) return;
   for (size_t i = 0; i < model->owned_count; i++) pleat_tensor_release(model->owned[i]);
   pleat_model *source = model->source;
+  HASH_CLEAR(hh, model->recipes);
+  pleat_packs_destroy(model->packs);
   pleat_arena_destroy(model->arena);
   pleat_proto_destroy(model->proto);
   free(model);

@@ -2,8 +2,11 @@
 #ifndef PLEAT_GRAPH_MODEL_H
 #define PLEAT_GRAPH_MODEL_H
 
+#include "core/recipe.h"
 #include "pleat/model.h"
 #include "proto/proto.h"
+
+struct pleat_recipe_entry; /* model.c */
 
 struct pleat_model {
   int refs; /* atomic */
@@ -13,10 +16,20 @@ struct pleat_model {
   pleat_model *source;  /* an exported model: owns (retained) what the new messages share; else NULL */
   pleat_tensor **owned; /* an exported model: data of new initializers */
   size_t owned_count;
+  struct pleat_recipe_entry *recipes; /* an exported model: new initializers that nobody has computed, by message */
+  struct pleat_packs *packs;          /* packed constants of its sessions */
 };
 
 /* The loaded file at the root of a chain of exports. */
 pleat_proto *pleat_model_proto(const pleat_model *model);
+/* Finishes a new model whose proto or source is set. False: out of memory. */
+bool pleat_model_open(pleat_model *model);
+
+/* A message without data stands for a recipe, which the model keeps beside it: found here, in the model and in those
+ * that it came from. NULL: the message is what it says. */
+const pleat_recipe *pleat_model_recipe(const pleat_model *model, const Onnx__TensorProto *message);
+/* `recipe` must live in the model's arena. False: out of memory. */
+bool pleat_model_add_recipe(pleat_model *model, const Onnx__TensorProto *message, const pleat_recipe *recipe);
 
 /* ---- tensor_proto.c: between TensorProto and pleat_tensor ---- */
 

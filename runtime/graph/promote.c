@@ -79,6 +79,7 @@ static pleat_status promote_value(pleat_value *value, pleat_error *error) {
     if (data != NULL && is_narrow(data->dtype)) {
       PLEAT_TRY(promote_tensor(value->graph, data, &value->constant, error));
       value->src_init = NULL;
+      value->recipe = NULL;
     }
   }
   value->dtype = pleat_dtype_promoted(value->dtype);

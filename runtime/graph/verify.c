@@ -96,7 +96,7 @@ static pleat_status verify_lists(verifier *v, const pleat_graph *graph) {
     const pleat_value *value = graph->initializers[i];
     if (!value->is_initializer) return BROKEN(v, "initializer '%s' is not marked", value->name);
     if (value->producer != NULL) return BROKEN(v, "initializer '%s' has a producer", value->name);
-    if (value->src_init == NULL && value->constant == NULL)
+    if (value->src_init == NULL && value->constant == NULL && value->recipe == NULL)
       return BROKEN(v, "initializer '%s' has no data", value->name);
     PLEAT_TRY(define(v, graph, value));
   }

@@ -30,27 +30,59 @@ static pleat_status add_slot(builder *b, const pleat_value *value, pleat_slot sl
   return PLEAT_OK;
 }
 
-static pleat_status add_constant_slot(builder *b, const pleat_value *value, const pleat_tensor *data, uint32_t *out) {
-  pleat_slot slot = {.tensor = *data, .known = data, .storage = PLEAT_STORAGE_CONSTANT};
+/* `data` NULL: read by its recipe, when a step wants it. */
+static pleat_status add_constant_slot(builder *b, const pleat_value *value, const pleat_tensor *data,
+                                      const pleat_recipe *recipe, uint32_t *out) {
+  pleat_slot slot = {.known = data, .recipe = recipe, .storage = PLEAT_STORAGE_CONSTANT};
+  slot.tensor = data != NULL ? *data : recipe->tensor;
   slot.tensor.refs = 0;
-  b->plan->constant_bytes += pleat_bytes(data);
+  if (data == NULL) slot.tensor.data = NULL;
+  b->plan->constant_bytes += pleat_bytes(&slot.tensor);
   return add_slot(b, value, slot, out);
 }
 
-/* The slot of a value that a node reads: made on first sight for constants. */
+/* The slot of a value that a node reads: made on first sight for constants. The data of large ones are left for later;
+ * no shape is computed of those. */
 static pleat_status slot_of_value(builder *b, pleat_value *value, uint32_t *out_index) {
   const pleat_tensor *data = NULL;
+  pleat_recipe *recipe = NULL;
   *out_index = b->plan->slot_of[value->id];
   if (*out_index != PLEAT_NO_SLOT) return PLEAT_OK;
-  pleat_status status = pleat_value_initial(value, &data, b->error);
-  if (status == PLEAT_OK && data == NULL) {
+  pleat_status status = pleat_value_recipe(value, &recipe, b->error);
+  const bool is_large = recipe != NULL && recipe->tensor.count > PLEAT_LIMIT_FOLLOWED_ELEMENTS;
+  if (status == PLEAT_OK && !is_large) status = pleat_value_initial(value, &data, b->error);
+  if (status == PLEAT_OK && !is_large && data == NULL) {
     status = pleat_fail(b->error, PLEAT_INTERNAL, "the value has no data when the plan reaches its use");
   }
   if (status != PLEAT_OK) {
     pleat_error_at_tensor(b->error, value->name);
     return status;
   }
-  return add_constant_slot(b, value, data, out_index);
+  return add_constant_slot(b, value, data, recipe, out_index);
+}
+
+/* The constant's data are at `data` from now on, held by the plan or the graph. */
+static pleat_status set_constant_data(builder *b, uint32_t index, void *data) {
+  pleat_tensor *known = pleat_arena_alloc(b->plan->arena, sizeof *known);
+  if (known == NULL) return PLEAT_OOM(b->error);
+  pleat_slot *slot = slot_at(b, index);
+  slot->tensor.data = data;
+  *known = slot->tensor;
+  slot->known = known;
+  return PLEAT_OK;
+}
+
+/* Has the data of a constant there. */
+static pleat_status provide(builder *b, uint32_t index) {
+  const pleat_slot *slot = slot_at(b, index);
+  const pleat_tensor *inputs[1] = {&slot->tensor};
+  const pleat_recipe *recipes[1] = {slot->recipe};
+  const void *data;
+  if (slot->storage != PLEAT_STORAGE_CONSTANT || slot->recipe == NULL || slot->tensor.data != NULL) return PLEAT_OK;
+  pleat_call call = {
+      .input_count = 1, .inputs = inputs, .recipes = recipes, .packs = &b->plan->packs, .error = b->error};
+  PLEAT_TRY(pleat_call_dense(&call, 0, &data));
+  return set_constant_data(b, index, (void *)(uintptr_t)data);
 }
 
 static pleat_status add_inputs(builder *b) {
@@ -93,14 +125,16 @@ static void describe(const pleat_type *type, pleat_tensor *out_tensor) {
   if (!pleat_tensor_describe(out_tensor, type->dtype, type->shape.rank, dims)) out_tensor->rank = -1;
 }
 
-/* Whether the node's results can be computed now: all inputs known (or only their shapes needed), small outputs. */
+/* Whether the node's results can be computed now: all inputs known (or only their shapes needed), or constants that can
+ * be provided; small outputs. */
 static bool can_follow(const builder *b, const pleat_node *node, const uint32_t *inputs, const pleat_tensor *outputs) {
   if (!pleat_node_is_pure(node)) return false;
   for (size_t i = 0; i < node->input_count; i++) {
     if (inputs[i] == PLEAT_NO_SLOT) continue;
     const pleat_slot *slot = slot_at(b, inputs[i]);
     if (is_unknown(&slot->tensor) || slot->tensor.kind != PLEAT_KIND_TENSOR) return false;
-    if (slot->known == NULL && (node->def->flags & PLEAT_OP_SHAPE_ONLY) == 0) return false;
+    const bool has_data = slot->known != NULL || slot->recipe != NULL;
+    if (!has_data && (node->def->flags & PLEAT_OP_SHAPE_ONLY) == 0) return false;
   }
   for (size_t i = 0; i < node->output_count; i++) {
     if (node->outputs[i] == NULL) continue;
@@ -116,6 +150,7 @@ static pleat_status follow(builder *b, const pleat_node *node, const uint32_t *i
   if (data == NULL) return PLEAT_OOM(b->error);
   for (size_t i = 0; i < node->input_count; i++) {
     if (inputs[i] == PLEAT_NO_SLOT) continue;
+    if ((node->def->flags & PLEAT_OP_SHAPE_ONLY) == 0) PLEAT_TRY(provide(b, inputs[i]));
     const pleat_slot *slot = slot_at(b, inputs[i]);
     data[i] = slot->known != NULL ? slot->known : &slot->tensor;
   }
@@ -175,13 +210,16 @@ static pleat_status describe_call(builder *b, pleat_step *step) {
   const pleat_tensor **inputs = pleat_arena_array(arena, node->input_count, sizeof *inputs);
   pleat_tensor **outputs = pleat_arena_array(arena, node->output_count, sizeof *outputs);
   const pleat_layout **wanted = pleat_arena_array(arena, node->input_count, sizeof *wanted);
-  if (tensors == NULL || inputs == NULL || outputs == NULL || wanted == NULL) return PLEAT_OOM(b->error);
+  const pleat_recipe **recipes = pleat_arena_array(arena, node->input_count, sizeof *recipes);
+  if (tensors == NULL || inputs == NULL || outputs == NULL || wanted == NULL || recipes == NULL)
+    return PLEAT_OOM(b->error);
   for (size_t i = 0; i < node->input_count; i++) {
     if (step->inputs[i] == PLEAT_NO_SLOT) continue;
     const pleat_slot *slot = slot_at(b, step->inputs[i]);
     tensors[i] = slot->tensor;
     tensors[i].data = slot->known != NULL ? slot->known->data : NULL;
     inputs[i] = &tensors[i];
+    recipes[i] = slot->recipe;
   }
   for (size_t i = 0; i < node->output_count; i++) {
     if (step->outputs[i] == PLEAT_NO_SLOT) continue;
@@ -198,10 +236,29 @@ static pleat_status describe_call(builder *b, pleat_step *step) {
                             .wanted = wanted,
                             .reference_only = b->request->oracle,
                             .exact = b->request->exact,
+                            .recipes = recipes,
+                            .packs = &b->plan->packs,
                             .threads = threads_for(b, node, tensors),
                             .arena = arena,
                             .error = b->error};
   return PLEAT_OK;
+}
+
+/* What the taken kernel wanted to have as data is there for good. */
+static pleat_status keep_data(builder *b, const pleat_step *step) {
+  for (size_t i = 0; i < step->node->input_count; i++) {
+    const uint32_t slot = step->inputs[i];
+    if (slot == PLEAT_NO_SLOT || slot_at(b, slot)->recipe == NULL || slot_at(b, slot)->tensor.data != NULL) continue;
+    void *data = step->call.inputs[i]->data;
+    if (data != NULL) PLEAT_TRY(set_constant_data(b, slot, data));
+  }
+  return PLEAT_OK;
+}
+
+/* A step's input in a layout; a constant that has to be converted must be there. */
+static pleat_status convert_input(builder *b, const pleat_layout *layout, uint32_t *slot) {
+  if (!pleat_layout_equal(slot_at(b, *slot)->tensor.layout, layout)) PLEAT_TRY(provide(b, *slot));
+  return pleat_plan_convert(b, *slot, layout, slot);
 }
 
 /* Takes a kernel, has the inputs in the layouts that it wants, and appends the step. */
@@ -214,6 +271,7 @@ static pleat_status prepare_step(builder *b, pleat_step step) {
   pleat_status status = PLEAT_OK;
   step.declined = pleat_arena_strdup(plan->arena, declined);
   if (step.declined == NULL) PLEAT_CHECK(PLEAT_OOM(b->error));
+  PLEAT_CHECK(keep_data(b, &step));
   for (size_t i = 0; i < step.node->output_count; i++) {
     if (step.outputs[i] == PLEAT_NO_SLOT) continue;
     const pleat_tensor *made = step.call.outputs[i];
@@ -222,7 +280,7 @@ static pleat_status prepare_step(builder *b, pleat_step step) {
   }
   for (size_t i = 0; i < step.node->input_count; i++) {
     if (step.inputs[i] == PLEAT_NO_SLOT) continue;
-    PLEAT_CHECK(pleat_plan_convert(b, step.inputs[i], step.call.wanted[i], &step.inputs[i]));
+    PLEAT_CHECK(convert_input(b, step.call.wanted[i], &step.inputs[i]));
   }
   /* Only now: destroy releases the state of the plan's steps. */
   if (PLEAT_PUSH(plan->arena, plan->steps, plan->step_count, plan->step_capacity, step)) return PLEAT_OK;
@@ -237,6 +295,7 @@ static pleat_status add_dynamic_step(builder *b, pleat_step step) {
   pleat_plan *plan = b->plan;
   for (size_t i = 0; i < step.node->input_count; i++) {
     if (step.inputs[i] == PLEAT_NO_SLOT) continue;
+    PLEAT_TRY(provide(b, step.inputs[i]));
     PLEAT_TRY(pleat_plan_convert(b, step.inputs[i], NULL, &step.inputs[i]));
   }
   if (PLEAT_PUSH(plan->arena, plan->steps, plan->step_count, plan->step_capacity, step)) return PLEAT_OK;
@@ -258,6 +317,7 @@ static pleat_status prepare_steps(builder *b) {
     return status;
   }
   for (size_t i = 0; i < plan->output_count; i++) {
+    PLEAT_TRY(provide(b, plan->outputs[i].slot));
     PLEAT_TRY(pleat_plan_convert(b, plan->outputs[i].slot, NULL, &plan->outputs[i].slot));
   }
   return PLEAT_OK;
@@ -269,7 +329,7 @@ static pleat_status add_outputs(builder *b, const pleat_node *node, const pleat_
     out_slots[i] = PLEAT_NO_SLOT;
     if (node->outputs[i] == NULL) continue;
     if (as_constants) {
-      PLEAT_TRY(add_constant_slot(b, node->outputs[i], results[i], &out_slots[i]));
+      PLEAT_TRY(add_constant_slot(b, node->outputs[i], results[i], NULL, &out_slots[i]));
       continue;
     }
     pleat_slot slot = {.tensor = types[i], .known = results[i], .storage = PLEAT_STORAGE_ARENA};
@@ -396,6 +456,7 @@ pleat_status pleat_plan_build(const pleat_plan_request *request, pleat_plan **ou
     return PLEAT_OOM(error);
   }
   b.plan->arena = arena;
+  b.plan->packs = (pleat_pack_list){.store = pleat_graph_packs(request->graph), .arena = arena};
   b.plan->graph = request->graph;
   b.plan->reference_only = request->oracle;
   b.plan->exact = request->exact;
@@ -416,5 +477,6 @@ void pleat_plan_destroy(pleat_plan *plan) {
     if (step->kernel != NULL) pleat_kernel_release(step->kernel, &step->call);
   }
   for (size_t i = 0; i < plan->owned_count; i++) pleat_tensor_release(plan->owned[i]);
+  pleat_pack_list_release(&plan->packs, 0);
   pleat_arena_destroy(plan->arena);
 }

@@ -1,11 +1,13 @@
 /* Plans: an ordered list of steps for one set of input shapes, with every activation's place in one arena.
  *
  * A plan is immutable once built and shared by all runs of its shapes; what a run changes lives in a workspace
- * (session/workspace.h). The graph must outlive the plan: constants are read where the graph keeps them. */
+ * (session/workspace.h). The graph must outlive the plan: small constants, and large ones that lie ready in the model's
+ * memory, are read where the graph has them. All other large constants the plan holds as packs (ops/packs.h). */
 #ifndef PLEAT_PLAN_PLAN_H
 #define PLEAT_PLAN_PLAN_H
 
 #include "graph/infer.h"
+#include "ops/packs.h"
 #include "pleat/session.h"
 
 #define PLEAT_NO_SLOT UINT32_MAX
@@ -22,8 +24,9 @@ typedef enum pleat_storage {
 /* One value. Slots that share memory (views, in-place results) form a group whose `root` says where. */
 typedef struct pleat_slot {
   const pleat_value *value;
-  pleat_tensor tensor;       /* descriptor; data only for constants. rank -1: unknown until run time */
-  const pleat_tensor *known; /* data known ahead (shape arithmetic), also when a step computes it again */
+  pleat_tensor tensor;        /* descriptor; data only for constants. rank -1: unknown until run time */
+  const pleat_tensor *known;  /* data known ahead (shape arithmetic), also when a step computes it again */
+  const pleat_recipe *recipe; /* constants: how to read them. Large ones have no data until a step wants them as such */
   pleat_storage storage;
   uint32_t root;        /* index of the slot that owns the memory; itself when not shared */
   size_t offset;        /* ARENA roots */
@@ -62,6 +65,7 @@ typedef struct pleat_plan {
   pleat_step *steps;
   size_t step_count, step_capacity;
   size_t arena_bytes, unshared_bytes, workspace_bytes, constant_bytes;
+  pleat_pack_list packs;      /* constants in the form that steps read them in */
   bool reference_only, exact; /* of the request, for the steps that are chosen while running */
   pleat_tensor **owned;       /* constants computed here */
   size_t owned_count, owned_capacity;

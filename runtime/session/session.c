@@ -100,6 +100,7 @@ static pleat_status compile(pleat_session *session, const pleat_session_options 
     PLEAT_TRY(pleat_graph_infer(session->graph, error));
   } else if (!options->no_fold) {
     PLEAT_TRY(pleat_fold_run(session->graph, NULL, true, NULL, error));
+    pleat_graph_give_back(session->graph);
   }
   return list_outputs(session, error);
 }

@@ -15,13 +15,13 @@ TABLE = [
     (PUBLIC, [], []),
     (PROTO, [CORE], ["protobuf-c/", "pthread.h"]),
     (CORE, [], ["sanitizer/asan_interface.h"]),
-    (GRAPH, [CORE, PROTO, "ops/ops.h", "ops/ops.def"], ["uthash.h", "utarray.h", "utlist.h"]),
-    ("runtime/plan/", [CORE, GRAPH, "ops/ops.h", "ops/layout.h"], []),
+    (GRAPH, [CORE, PROTO, "ops/ops.h", "ops/ops.def", "ops/packs.h"], ["uthash.h", "utarray.h", "utlist.h"]),
+    ("runtime/plan/", [CORE, GRAPH, "ops/ops.h", "ops/layout.h", "ops/packs.h"], []),
     ("runtime/session/", [CORE, GRAPH, "runtime/plan/", "fold/fold.h", "ops/layout.h"], ["pthread.h", "omp.h"]),
     ("runtime/validate/", [CORE], []),
     ("runtime/cli/", [], ["zip.h", "cjson/", "getopt.h"]),
     ("ops/onednn/", [CORE, GRAPH + "graph.h", "ops/"], ["oneapi/dnnl/", "omp.h", "pthread.h"]),
-    ("ops/", [CORE, GRAPH + "graph.h"], []),
+    ("ops/", [CORE, GRAPH + "graph.h"], ["pthread.h", "uthash.h"]),
     ("fold/", [CORE, GRAPH, "ops/"], []),
 ]
 

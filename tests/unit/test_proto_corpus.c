@@ -109,9 +109,8 @@ static void check_data_sets(const char *model_path, const char *prefix, Onnx__Va
   }
 }
 
-static pleat_status bytes_of(void *user, const Onnx__TensorProto *tensor, const void **out_data, size_t *out_size,
-                             pleat_error *error) {
-  return pleat_proto_tensor_bytes(user, tensor, out_data, out_size, error);
+static pleat_status bytes_of(void *user, const Onnx__TensorProto *tensor, pleat_proto_stored *out, pleat_error *error) {
+  return pleat_proto_tensor_bytes(user, tensor, &out->data, &out->size, error);
 }
 
 static void check_model(const char *path) {

@@ -5,9 +5,8 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
-static pleat_status bytes_of(void *user, const Onnx__TensorProto *tensor, const void **out_data, size_t *out_size,
-                             pleat_error *error) {
-  return pleat_proto_tensor_bytes(user, tensor, out_data, out_size, error);
+static pleat_status bytes_of(void *user, const Onnx__TensorProto *tensor, pleat_proto_stored *out, pleat_error *error) {
+  return pleat_proto_tensor_bytes(user, tensor, &out->data, &out->size, error);
 }
 
 static pleat_status save(pleat_proto *proto, const char *path, bool inline_external, pleat_error *error) {
@@ -236,11 +235,10 @@ START_TEST(large_and_empty_files) {
 END_TEST
 
 /* Three GiB that nobody may look at: the size alone decides. */
-static pleat_status huge_bytes(void *user, const Onnx__TensorProto *tensor, const void **out_data, size_t *out_size,
+static pleat_status huge_bytes(void *user, const Onnx__TensorProto *tensor, pleat_proto_stored *out,
                                pleat_error *error) {
   (void)tensor, (void)error;
-  *out_data = user;
-  *out_size = (size_t)3 << 30;
+  *out = (pleat_proto_stored){.size = (size_t)3 << 30, .data = user};
   return PLEAT_OK;
 }
 
