@@ -1,6 +1,7 @@
 /* BatchNormalization and pleat.FusedBatchNormalization with Relu, in inference mode with constant parameters, in the
- * input's layout. Each channel is one affine map,
- * worked out in double and rounded once as the reference does, and applied by oneDNN with mean 0 and variance 1. */
+ * input's layout. Each channel is one affine map, worked out in double and rounded once as the reference does, and
+ * applied by oneDNN with mean 0, variance 0 and an epsilon of 1: with an epsilon of 0 the channels that fill up the
+ * last block, whose variance is 0, would become NaN. */
 #include <math.h>
 #include <string.h>
 
@@ -31,7 +32,7 @@ static double parameter(const pleat_call *call, size_t input, size_t channel) {
   return pleat_load_f64(call->inputs[input]->dtype, call->inputs[input]->data, channel);
 }
 
-/* Scales, then shifts; the statistics that change nothing come behind them. */
+/* Scales, then shifts; the statistics that change nothing, zeros, come behind them. */
 static float *make_parameters(pleat_call *call, size_t channels) {
   const double epsilon = (double)pleat_attr_float(call->node, "epsilon");
   float *made = pleat_dnn_floats(call, 4 * channels);
@@ -39,7 +40,6 @@ static float *make_parameters(pleat_call *call, size_t channels) {
     const double scale = parameter(call, INPUT_SCALE, c) / sqrt(parameter(call, INPUT_VARIANCE, c) + epsilon);
     made[c] = (float)scale;
     made[channels + c] = (float)(parameter(call, INPUT_BIAS, c) - parameter(call, INPUT_MEAN, c) * scale);
-    made[3 * channels + c] = 1;
   }
   return made;
 }
@@ -59,7 +59,7 @@ static pleat_status prepare(pleat_call *call) {
   PLEAT_TRY(pleat_dnn_fixed(call, DNNL_ARG_MEAN, made + 2 * channels, &one));
   PLEAT_TRY(pleat_dnn_fixed(call, DNNL_ARG_VARIANCE, made + 3 * channels, &one));
   PLEAT_TRY(pleat_dnn_output(call, DNNL_ARG_DST, 0, &md));
-  PLEAT_TRY(pleat_dnn_status(dnnl_batch_normalization_forward_desc_init(&op, dnnl_forward_inference, &md, 0, flags),
+  PLEAT_TRY(pleat_dnn_status(dnnl_batch_normalization_forward_desc_init(&op, dnnl_forward_inference, &md, 1, flags),
                              "describing a normalization", call->error));
   PLEAT_TRY(pleat_dnn_describe(call, &op, pleat_dnn_attr(NULL), "", &pd));
   return pleat_dnn_build(call, pd);

@@ -6,7 +6,13 @@
 #include "ops/conv_shape.h"
 #include "ops/x86/x86.h"
 
-const char *pleat_x86_refuse_conv(const pleat_call *call) {
+/* Every channel by a filter of its own. */
+static bool is_depthwise(const pleat_call *call) {
+  const int64_t groups = pleat_attr_int(call->node, "group");
+  return groups > 1 && groups == call->inputs[PLEAT_X86_X]->dims[1] && groups == call->outputs[0]->dims[1];
+}
+
+static const char *refuse_any(const pleat_call *call) {
   const pleat_x86_code *code = pleat_x86_code_of_cpu();
   const pleat_tensor *x = call->inputs[PLEAT_X86_X], *w = call->inputs[PLEAT_X86_W], *b = pleat_in(call, PLEAT_X86_B);
   const pleat_tensor *y = call->outputs[0];
@@ -18,12 +24,24 @@ const char *pleat_x86_refuse_conv(const pleat_call *call) {
   if (!pleat_call_is_constant(call, PLEAT_X86_W)) return "the weight is not constant";
   if (b != NULL && b->data == NULL) return "the bias is not constant";
   if (x->dims[1] < code->lanes || y->dims[1] < code->lanes) return "fewer channels than a vector holds";
-  const int64_t groups = pleat_attr_int(call->node, "group");
-  if (groups > 1 && (w->dims[1] % code->lanes != 0 || w->dims[0] / groups % code->lanes != 0))
-    return "groups that are no whole vectors";
   if (!pleat_x86_activation_of(call->node, &activation)) return "not with this activation";
   if (y->dims[1] % code->lanes != 0 && !pleat_x86_keeps_zero(&activation)) return "its activation does not keep zero";
   return NULL;
+}
+
+const char *pleat_x86_refuse_conv(const pleat_call *call) {
+  const char *reason = refuse_any(call);
+  if (reason != NULL) return reason;
+  const pleat_tensor *w = call->inputs[PLEAT_X86_W];
+  const int lanes = pleat_x86_code_of_cpu()->lanes;
+  const int64_t groups = pleat_attr_int(call->node, "group");
+  if (groups > 1 && (w->dims[1] % lanes != 0 || w->dims[0] / groups % lanes != 0))
+    return "groups that are no whole vectors";
+  return NULL;
+}
+
+const char *pleat_x86_refuse_depthwise(const pleat_call *call) {
+  return is_depthwise(call) ? refuse_any(call) : "not depthwise";
 }
 
 /* Sizes as ints, planes of one line where there is one axis. False: beyond an int. */
@@ -46,8 +64,8 @@ static bool set_sizes(pleat_x86_conv *conv, const pleat_call *call, const pleat_
     conv->pad_end[first + i] = (int)window->pad_end[i];
   }
   conv->batch = x->dims[0];
-  conv->groups = (int)pleat_attr_int(call->node, "group");
-  conv->in_channels = (int)w->dims[1];
+  conv->groups = is_depthwise(call) ? 1 : (int)pleat_attr_int(call->node, "group");
+  conv->in_channels = (int)(x->dims[1] / conv->groups);
   conv->out_channels = (int)w->dims[0] / conv->groups;
   conv->in_blocks = pleat_x86_divide_up(conv->in_channels, lanes);
   conv->out_blocks = pleat_x86_divide_up(conv->out_channels, lanes);

@@ -8,74 +8,100 @@
 
 /* Loops over registers: unrolled to the last, or the arrays would go to memory. */
 #define UNROLL   _Pragma("GCC unroll 64")
+#define EACH(n)  UNROLL for (int i = 0; i < (n); i++)
 #define INLINE   static inline __attribute__((always_inline))
 #define RESTRICT __restrict__
 
 #if PLEAT_LANES == 16
 
 typedef __m512 vec;
-#define vec_load        _mm512_loadu_ps
-#define vec_store       _mm512_storeu_ps
-#define vec_zero        _mm512_setzero_ps
-#define vec_set         _mm512_set1_ps
-#define vec_add         _mm512_add_ps
-#define vec_sub         _mm512_sub_ps
-#define vec_mul         _mm512_mul_ps
-#define vec_div         _mm512_div_ps
-#define vec_min         _mm512_min_ps
-#define vec_max         _mm512_max_ps
-#define vec_fma         _mm512_fmadd_ps  /* a * b + c */
-#define vec_fnma        _mm512_fnmadd_ps /* c - a * b */
-#define vec_round(x)    _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT)
-#define vec_scale(x, n) _mm512_scalef_ps(x, n) /* x * 2^n, n whole */
+#define vec_load  _mm512_loadu_ps
+#define vec_store _mm512_storeu_ps
+#define vec_zero  _mm512_setzero_ps
+#define vec_set   _mm512_set1_ps
+#define vec_add   _mm512_add_ps
+#define vec_sub   _mm512_sub_ps
+#define vec_mul   _mm512_mul_ps
+#define vec_div   _mm512_div_ps
+#define vec_min   _mm512_min_ps
+#define vec_max   _mm512_max_ps
+#define vec_fma   _mm512_fmadd_ps  /* a * b + c */
+#define vec_fnma  _mm512_fnmadd_ps /* c - a * b */
+#define vec_fms   _mm512_fmsub_ps  /* a * b - c */
+
+/* The table's element that the lowest bits of t name. */
+INLINE vec vec_lookup(vec t, vec table) {
+  return _mm512_permutexvar_ps(_mm512_castps_si512(t), table);
+}
+/* x * 2^n for the n that t has in the bits above those. */
+INLINE vec vec_raise(vec x, vec t) {
+  const __m512i n = _mm512_slli_epi32(_mm512_srli_epi32(_mm512_castps_si512(t), 4), 23);
+  return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(x), n));
+}
+
+static const float vec_powers[16] = {0.5f,         0.522136891f, 0.545253866f, 0.569394317f, 0.594603558f, 0.620928906f,
+                                     0.648419777f, 0.677127773f, 0.707106781f, 0.738413073f, 0.771105413f, 0.805245166f,
+                                     0.840896415f, 0.878126080f, 0.917004043f, 0.957603281f};
 
 #else
 
 typedef __m256 vec;
-#define vec_load     _mm256_loadu_ps
-#define vec_store    _mm256_storeu_ps
-#define vec_zero     _mm256_setzero_ps
-#define vec_set      _mm256_set1_ps
-#define vec_add      _mm256_add_ps
-#define vec_sub      _mm256_sub_ps
-#define vec_mul      _mm256_mul_ps
-#define vec_div      _mm256_div_ps
-#define vec_min      _mm256_min_ps
-#define vec_max      _mm256_max_ps
-#define vec_fma      _mm256_fmadd_ps
-#define vec_fnma     _mm256_fnmadd_ps
-#define vec_round(x) _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+#define vec_load  _mm256_loadu_ps
+#define vec_store _mm256_storeu_ps
+#define vec_zero  _mm256_setzero_ps
+#define vec_set   _mm256_set1_ps
+#define vec_add   _mm256_add_ps
+#define vec_sub   _mm256_sub_ps
+#define vec_mul   _mm256_mul_ps
+#define vec_div   _mm256_div_ps
+#define vec_min   _mm256_min_ps
+#define vec_max   _mm256_max_ps
+#define vec_fma   _mm256_fmadd_ps
+#define vec_fnma  _mm256_fnmadd_ps
+#define vec_fms   _mm256_fmsub_ps /* a * b - c */
 
-/* x * 2^n in two steps, so that results just above the smallest normal number and just below the largest are right. */
-INLINE vec vec_scale(vec x, vec n) {
-  const __m256i half = _mm256_srai_epi32(_mm256_cvtps_epi32(n), 1),
-                rest = _mm256_sub_epi32(_mm256_cvtps_epi32(n), half);
-  const __m256i bias = _mm256_set1_epi32(127);
-  const vec a = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
-  const vec b = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23));
-  return vec_mul(vec_mul(x, a), b);
+/* The table's element that the lowest bits of t name. */
+INLINE vec vec_lookup(vec t, vec table) {
+  return _mm256_permutevar8x32_ps(table, _mm256_castps_si256(t));
 }
+/* x * 2^n for the n that t has in the bits above those. */
+INLINE vec vec_raise(vec x, vec t) {
+  const __m256i n = _mm256_slli_epi32(_mm256_srli_epi32(_mm256_castps_si256(t), 3), 23);
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), n));
+}
+
+static const float vec_powers[8] = {0.5f,         0.545253866f, 0.594603558f, 0.648419777f,
+                                    0.707106781f, 0.771105413f, 0.840896415f, 0.917004043f};
 
 #endif
 
-/* e^x to about 2 ulp: x = n ln 2 + r, |r| <= ln 2 / 2, and a polynomial in r (Cody and Waite, "Software Manual for the
- * Elementary Functions", 1980; coefficients: Taylor's, which are good enough on so short an interval). */
-INLINE vec vec_exp(vec x) {
-  const vec bounded = vec_max(vec_set(-104.0f), vec_min(vec_set(89.0f), x));
-  const vec n = vec_round(vec_mul(bounded, vec_set(1.44269504f)));
-  const vec r = vec_fnma(n, vec_set(-2.12194440e-4f), vec_fnma(n, vec_set(0.693359375f), bounded));
-  vec p = vec_set(1.0f / 5040);
-  p = vec_fma(p, r, vec_set(1.0f / 720));
-  p = vec_fma(p, r, vec_set(1.0f / 120));
-  p = vec_fma(p, r, vec_set(1.0f / 24));
-  p = vec_fma(p, r, vec_set(1.0f / 6));
-  p = vec_fma(p, r, vec_set(0.5f));
-  p = vec_fma(vec_mul(p, r), r, vec_add(r, vec_set(1)));
-  return vec_scale(p, n);
-}
+/* Keeps a loaded vector in its register: gcc would rather load it again as the operand of each product, and these loops
+ * are short of loads, not of registers. */
+#define vec_keep(x) __asm__("" : "+v"(x))
 
-INLINE vec vec_sigmoid(vec x) {
-  return vec_div(vec_set(1), vec_add(vec_set(1), vec_exp(vec_sub(vec_zero(), x))));
+/* 1 + e^-x of several vectors, to about 2 ulp: in lockstep, as a chain of a dozen dependent operations would leave the
+ * multipliers idle. 2^t is 2^whole (the exponent's bits) times 2^(i / N) (a table in one register, N as many as its
+ * lanes) times a polynomial in what is left, |r| <= 1 / 2N (P.-T. P. Tang, "Table-driven implementation of the
+ * exponential function", 1989). The table has halves of those powers, so that e^-x may overflow to infinity, and only
+ * that. */
+enum { VEC_TOGETHER = PLEAT_LANES / 4 };
+INLINE void vec_one_plus_exp(int n, const vec *x, vec *y) {
+  const vec table = vec_load(vec_powers), magic = vec_set(12582912.0f / PLEAT_LANES);
+  const vec factor = vec_set(-1.44269504f), rest = vec_set(-1.92596303e-8f); /* of log2(e) */
+  vec t[VEC_TOGETHER], r[VEC_TOGETHER], q[VEC_TOGETHER], power[VEC_TOGETHER];
+  EACH(n) y[i] = vec_max(vec_set(-89), vec_min(vec_set(86), x[i]));
+  EACH(n) t[i] = vec_fma(y[i], factor, magic); /* rounded to a multiple of 1 / N, in the lowest bits */
+  EACH(n) r[i] = vec_fms(y[i], factor, vec_sub(t[i], magic));
+  EACH(n) power[i] = vec_lookup(t[i], table);
+  EACH(n) r[i] = vec_fma(y[i], rest, r[i]);
+  EACH(n) q[i] = vec_set(5.55041087e-2f);
+  if (PLEAT_LANES < 16) EACH(n) q[i] = vec_fma(r[i], vec_set(9.61812911e-3f), q[i]);
+  EACH(n) q[i] = vec_fma(q[i], r[i], vec_set(2.40226507e-1f));
+  EACH(n) q[i] = vec_fma(q[i], r[i], vec_set(6.93147181e-1f));
+  EACH(n) power[i] = vec_raise(power[i], t[i]);
+  EACH(n) q[i] = vec_mul(q[i], r[i]);
+  EACH(n) q[i] = vec_fma(power[i], q[i], power[i]);
+  EACH(n) y[i] = vec_fma(q[i], vec_set(2), vec_set(1));
 }
 
 #endif

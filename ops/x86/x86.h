@@ -82,6 +82,14 @@ typedef struct pleat_x86_winograd {
 
 enum { PLEAT_X86_WINOGRADS = 2, PLEAT_X86_MAX_POINTS = 36 };
 
+/* Rows [first, end) of a depthwise convolution of one block of channels: y = act(bias + addend + the sum over taps of x
+ * times w), w: [taps][lanes]. x, y and addend (may be NULL) are whole planes. (depthwise.inc) */
+typedef struct pleat_x86_conv pleat_x86_conv;
+typedef void pleat_x86_depthwise_function(const pleat_x86_conv *conv, const float *x, const float *w, const float *bias,
+                                          const float *addend, float *y, int first, int end);
+
+enum { PLEAT_X86_DEPTHWISE_WIDEST = 7, PLEAT_X86_DEPTHWISE_STRIDE = 2 };
+
 typedef struct pleat_x86_code {
   const char *name;
   int lanes;
@@ -91,6 +99,8 @@ typedef struct pleat_x86_code {
    * often the weights are read where lines are short. */
   pleat_x86_tile_function *twice[2][2];             /* [step - 1][columns - 1] */
   pleat_x86_winograd winograd[PLEAT_X86_WINOGRADS]; /* F(4x4, 3x3), F(2x2, 3x3) */
+  /* [kernel width / 2][stride of the width - 1]: odd widths */
+  pleat_x86_depthwise_function *depthwise[PLEAT_X86_DEPTHWISE_WIDEST / 2 + 1][PLEAT_X86_DEPTHWISE_STRIDE];
 } pleat_x86_code;
 
 /* The best that this CPU runs; NULL: none of them. (isa.c) */
@@ -100,8 +110,8 @@ extern const pleat_x86_code pleat_x86_avx512, pleat_x86_avx2;
 
 /* ---- convolutions ---- (geometry.c) */
 
-/* A convolution over planes; with one spatial axis, planes of one line. */
-typedef struct pleat_x86_conv {
+/* A convolution over planes; with one spatial axis, planes of one line. A depthwise one counts as a single group. */
+struct pleat_x86_conv {
   const pleat_x86_code *code;
   pleat_x86_activation activation;
   int64_t batch;
@@ -111,13 +121,15 @@ typedef struct pleat_x86_conv {
   int height, width, out_height, out_width;
   int kernel[2], stride[2], dilation[2], pad_begin[2], pad_end[2];
   const float *bias; /* of every block, zeros where there is none */
-} pleat_x86_conv;
+};
 
 enum { PLEAT_X86_X, PLEAT_X86_W, PLEAT_X86_B, PLEAT_X86_Z }; /* inputs of Conv and pleat.FusedConv */
 
 /* Why such a convolution is not for the kernels here, whatever its window; NULL: none. Takes Conv and FusedConv with
  * constant weights and one or two spatial axes. */
 const char *pleat_x86_refuse_conv(const pleat_call *call);
+/* The same for depthwise ones, which pleat_x86_refuse_conv refuses. */
+const char *pleat_x86_refuse_depthwise(const pleat_call *call);
 /* Describes what was not refused, asks for the inputs' layouts and announces the output's. Declines sizes beyond an
  * int. */
 pleat_status pleat_x86_describe_conv(pleat_call *call, pleat_x86_conv *out_conv);

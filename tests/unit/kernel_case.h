@@ -3,6 +3,7 @@
 #ifndef PLEAT_TESTS_KERNEL_CASE_H
 #define PLEAT_TESTS_KERNEL_CASE_H
 
+#include "core/shape.h"
 #include "op_case.h"
 #include "ops/kernels.h"
 #include "ops/layout.h"
@@ -58,6 +59,25 @@ static inline pleat_tensor convert(const pleat_tensor *from, const pleat_layout 
   return to;
 }
 
+/* Channels that only fill up the last block are zero. (Where inputs are not finite, they may be what zero weights make
+ * of that.) */
+static inline void check_padding(const op_case *c, const pleat_tensor *y) {
+  const int64_t block = y->layout != NULL ? y->layout->block : 0, used = block > 0 ? y->dims[1] % block : 0;
+  if (used == 0 || y->count == 0 || y->dtype != PLEAT_FLOAT) return;
+  for (size_t i = 0; i < c->input_count; i++) {
+    for (size_t k = 0; c->inputs[i] != NULL && k < c->inputs[i]->count; k++) {
+      if (!isfinite(element(c->inputs[i], k))) return;
+    }
+  }
+  const int64_t channels = pleat_layout_channels(y->layout, y->dims[1]), positions = pleat_volume(y->dims, 2, y->rank);
+  for (int64_t n = 0; n < y->dims[0]; n++) {
+    const float *at = (const float *)y->data + ((n + 1) * channels - block) * positions;
+    for (int64_t i = 0; i < positions; i++, at += block) {
+      for (int64_t k = used; k < block; k++) ck_assert_msg(at[k] == 0, "channel %d of a block is %g", (int)k, at[k]);
+    }
+  }
+}
+
 /* The kernel's output 0 as a new dense tensor; NULL when it declines (why: in c->error). `out_plain`: whether it came
  * out dense; may be NULL. */
 static inline pleat_tensor *run_kernel(op_case *c, const pleat_kernel *kernel, how how, bool *out_plain) {
@@ -105,6 +125,7 @@ static inline pleat_tensor *run_kernel(op_case *c, const pleat_kernel *kernel, h
     y.data = run_memory(pleat_layout_bytes(&y));
     ck_assert_msg(run_prepared(kernel, &call) == PLEAT_OK, "%s", c->error.message);
     if (out_plain != NULL) *out_plain = y.layout == NULL;
+    check_padding(c, &y);
     pleat_tensor dense = convert(&y, NULL, arena);
     ck_assert_int_eq(pleat_tensor_create(y.dtype, y.rank, y.dims, &result, NULL), PLEAT_OK);
     if (result->count > 0) memcpy(result->data, dense.data, pleat_bytes(result));

@@ -1,0 +1,90 @@
+/* Depthwise convolutions (every channel by a filter of its own) with windows of odd width up to 7 that move by 1 or 2;
+ * what they do up and down is free. There is nothing to pack but the weights, and no padded copy: rows of outputs are
+ * made one after the other where the inputs lie (depthwise.inc). */
+#include <stdlib.h>
+
+#include "core/memory.h"
+#include "core/parallel.h"
+#include "ops/x86/x86.h"
+
+typedef struct depthwise {
+  pleat_x86_conv conv;
+  pleat_x86_depthwise_function *rows;
+  float *weights; /* [blocks][taps][lanes] */
+} depthwise;
+
+static const char *supports(const pleat_call *call) {
+  const char *reason = pleat_x86_refuse_depthwise(call);
+  if (reason != NULL) return reason;
+  const pleat_tensor *w = call->inputs[PLEAT_X86_W];
+  const int64_t *strides = NULL, *dilations = NULL, width = w->dims[w->rank - 1];
+  const size_t stride_count = pleat_attr_ints(call->node, "strides", &strides);
+  const size_t dilation_count = pleat_attr_ints(call->node, "dilations", &dilations);
+  if (width % 2 == 0 || width > PLEAT_X86_DEPTHWISE_WIDEST) return "a window of that width";
+  if (stride_count > 0 && strides[stride_count - 1] > PLEAT_X86_DEPTHWISE_STRIDE) return "a stride above 2";
+  if (dilation_count > 0 && dilations[dilation_count - 1] > 1) return "dilated";
+  return NULL;
+}
+
+static pleat_status prepare(pleat_call *call) {
+  depthwise *d = pleat_call_state(call, sizeof *d);
+  if (d == NULL) return PLEAT_OOM(call->error);
+  pleat_x86_conv *conv = &d->conv;
+  PLEAT_TRY(pleat_x86_describe_conv(call, conv));
+  const int taps = conv->kernel[0] * conv->kernel[1], lanes = conv->code->lanes;
+  const float *w = call->inputs[PLEAT_X86_W]->data;
+  d->rows = conv->code->depthwise[conv->kernel[1] / 2][conv->stride[1] - 1];
+  d->weights = pleat_alloc_aligned((size_t)conv->in_blocks * (size_t)taps * (size_t)lanes * sizeof *d->weights);
+  if (d->weights == NULL) return PLEAT_OOM(call->error);
+  float *to = d->weights;
+  for (int first = 0; first < conv->in_blocks * lanes; first += lanes) {
+    for (int tap = 0; tap < taps; tap++, to += lanes) {
+      for (int k = 0; k < lanes; k++)
+        to[k] = first + k < conv->in_channels ? w[(size_t)(first + k) * (size_t)taps + (size_t)tap] : 0;
+    }
+  }
+  return PLEAT_OK;
+}
+
+static void release(void *state) {
+  free(((depthwise *)state)->weights);
+}
+
+/* Rows [from, to), counted through all blocks of all samples. */
+static void run_rows(const depthwise *d, const float *x, const float *z, float *y, int64_t from, int64_t to) {
+  const pleat_x86_conv *conv = &d->conv;
+  const int lanes = conv->code->lanes, taps = conv->kernel[0] * conv->kernel[1];
+  while (from < to) {
+    const int64_t plane = from / conv->out_height, block = plane % conv->in_blocks;
+    const int first = (int)(from % conv->out_height);
+    const int end = conv->out_height - first < to - from ? conv->out_height : first + (int)(to - from);
+    const ptrdiff_t out = plane * pleat_x86_out_plane(conv);
+    d->rows(conv, x + plane * pleat_x86_plane(conv), d->weights + block * taps * lanes, conv->bias + block * lanes,
+            z != NULL ? z + out : NULL, y + out, first, end);
+    from += end - first;
+  }
+}
+
+/* Every thread gets as many rows: which, does not change their results. */
+static pleat_status run(const pleat_call *call) {
+  const depthwise *d = call->state;
+  const pleat_tensor *z = pleat_in(call, PLEAT_X86_Z);
+  const int64_t rows = d->conv.batch * d->conv.in_blocks * d->conv.out_height;
+  const int64_t work = rows * d->conv.out_width * d->conv.code->lanes;
+  const int threads = work < PLEAT_PARALLEL_MIN ? 1 : call->threads;
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+  for (int t = 0; t < threads; t++) {
+    run_rows(d, call->inputs[PLEAT_X86_X]->data, z != NULL ? z->data : NULL, call->outputs[0]->data, rows * t / threads,
+             rows * (t + 1) / threads);
+  }
+  return PLEAT_OK;
+}
+
+const pleat_kernel pleat_x86_depthwise = {.name = "depthwise",
+                                          .types = PLEAT_M_F32,
+                                          .flags = PLEAT_KERNEL_LAYOUTS,
+                                          .inplace = 1u << PLEAT_X86_Z,
+                                          .supports = supports,
+                                          .prepare = prepare,
+                                          .run = run,
+                                          .release = release};
