@@ -191,7 +191,12 @@ static builder with_function(int64_t opset, bool training, bool relu) {
 }
 START_TEST(inside_of_a_function) { /* called twice, with other parameters */
   builder b = with_function(18, false, false);
-  check_fold(&b, (fold_expectation){.inputs = {"2,3,5,5"}, .nodes = 2, .node = "one/bn", .target = "one/conv"});
+  pleat_model *folded = check_fold_keeping(
+      &b, (fold_expectation){.inputs = {"2,3,5,5"}, .nodes = 2, .node = "one/bn", .target = "one/conv"});
+  ck_assert_uint_eq(folded->message->n_functions, 0); /* nothing calls it any more */
+  ck_assert_uint_eq(folded->message->n_opset_import, 1);
+  ck_assert_uint_eq(folded->message->graph->n_initializer, 4);
+  pleat_model_release(folded);
 }
 END_TEST
 START_TEST(inside_of_a_function_in_training) { /* nothing to gain: the calls stay */
