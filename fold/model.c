@@ -16,7 +16,7 @@ static pleat_status fold_once(const pleat_model *model, const pleat_fold_options
   pleat_graph *graph = NULL;
   const pleat_import_options import = {.inline_norms = inline_norms};
   PLEAT_CHECK(pleat_graph_import(model, &import, &graph, error));
-  *out_inlined = graph->inlined;
+  *out_inlined = graph->inlined != NULL;
   PLEAT_CHECK(pleat_graph_infer(graph, error));
   PLEAT_CHECK(pleat_fold_run(graph, options, false, out_report, error));
   if (out_model != NULL) PLEAT_CHECK(pleat_graph_export(graph, out_model, error));

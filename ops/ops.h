@@ -27,12 +27,23 @@ typedef struct pleat_type {
   const pleat_tensor *data; /* the value itself when it is known (constants, shape arithmetic), else NULL */
 } pleat_type;
 
+/* The border of one body (a subgraph of the node). What a body captures of the graphs around it is no input of it. */
+typedef struct pleat_body_types {
+  const pleat_graph *graph;
+  size_t input_count; /* those without initializers */
+  pleat_type *inputs; /* as declared, until `enter` was asked */
+  size_t output_count;
+  const pleat_type *outputs; /* for `infer`, after the body was looked at with these inputs */
+} pleat_body_types;
+
 typedef struct pleat_infer {
   const pleat_node *node;
   const pleat_op_version *version;
   size_t input_count, output_count;
   const pleat_type *inputs;
   pleat_type *outputs; /* `present` is set; kind TENSOR, dtype UNDEFINED, shape unknown: fill in what you can tell */
+  pleat_body_types *bodies; /* one for each of the definition's `bodies` */
+  bool planning;            /* input types are those of one run, and a body's those of its first run in it */
   pleat_error *error;
 } pleat_infer;
 
@@ -155,6 +166,11 @@ struct pleat_op_def {
   pleat_status (*infer)(pleat_infer *ctx);
   const pleat_kernel *const *kernels;     /* best first, the reference last; NULL-terminated */
   double (*macs)(const pleat_infer *ctx); /* multiply-adds, shapes known; NULL: none worth counting */
+  /* Control flow: the attributes that hold the bodies (NULL-terminated; NULL: an operator with kernels). Such an
+   * operator has no kernels: the session runs its bodies. `enter` gives what it can tell of the bodies' inputs, with
+   * `data` only where every run of the body finds the same. */
+  const char *const *bodies;
+  pleat_status (*enter)(pleat_infer *ctx);
 };
 
 /* ---- the registry ---- (registry.c) */

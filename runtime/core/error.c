@@ -76,6 +76,13 @@ void pleat_error_at_node(pleat_error *error, const char *node) {
   if (error != NULL) name_place(error, error->node, sizeof error->node, node);
 }
 
+void pleat_error_inside(pleat_error *error, const char *node) {
+  char inner[sizeof error->node];
+  if (error == NULL || error->status == PLEAT_OK) return;
+  memcpy(inner, error->node, sizeof inner);
+  snprintf(error->node, sizeof error->node, "%s%s%s", node, inner[0] != '\0' ? " > " : "", inner);
+}
+
 void pleat_error_at_tensor(pleat_error *error, const char *tensor) {
   if (error != NULL) name_place(error, error->tensor, sizeof error->tensor, tensor);
 }

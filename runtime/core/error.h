@@ -15,6 +15,8 @@ pleat_status pleat_fail_tensor(pleat_error *error, const char *tensor, pleat_sta
 /* Adds where it happened, on the way up; a place already named more precisely is kept. */
 void pleat_error_at_file(pleat_error *error, const char *file);
 void pleat_error_at_node(pleat_error *error, const char *node);
+/* The failure happened in a body of this node: "outer > inner". */
+void pleat_error_inside(pleat_error *error, const char *node);
 void pleat_error_at_tensor(pleat_error *error, const char *tensor);
 
 /* Forgets what an attempt that may fail left behind. */

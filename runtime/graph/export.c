@@ -390,6 +390,7 @@ pleat_status pleat_graph_export(pleat_graph *graph, pleat_model **out_model, ple
   PLEAT_CHECK(export_opsets(&ex, ex.graph, message));
   PLEAT_CHECK(export_metadata(&ex, ex.graph, message));
   PLEAT_CHECK(pleat_export_graph(&ex, ex.graph, &message->graph));
+  PLEAT_CHECK(pleat_export_functions(&ex, message));
   ex.model->message = message;
   *out_model = ex.model;
   return PLEAT_OK;

@@ -22,4 +22,8 @@ pleat_status pleat_export_constant_node(pleat_exporter *ex, const pleat_value *v
 pleat_status pleat_export_tensor(pleat_exporter *ex, const pleat_tensor *tensor, const char *name,
                                  Onnx__TensorProto **out_message);
 
+/* export_function.c: leaves out the functions that were inlined and that nothing calls any more, and the opsets of
+ * domains that only they were in. `message` has its final nodes. */
+pleat_status pleat_export_functions(pleat_exporter *ex, Onnx__ModelProto *message);
+
 #endif

@@ -29,6 +29,7 @@ pleat_status pleat_import_functions(pleat_importer *imp) {
                         function->name, pleat_normal_domain(function->domain));
     }
     entry->function = function;
+    entry->index = i;
     HASH_ADD_KEYPTR(hh, imp->functions, entry->key, strlen(entry->key), entry);
     if (entry->hh.tbl == NULL) return PLEAT_OOM(imp->error);
   }
@@ -231,6 +232,18 @@ static pleat_status bind_inputs(pleat_importer *imp, const Onnx__NodeProto *call
   return PLEAT_OK;
 }
 
+/* So that export can leave out what nothing calls any more. */
+static pleat_status note_inlined(pleat_importer *imp, const Onnx__NodeProto *call) {
+  pleat_graph *root = imp->root;
+  const pleat_function_entry *entry = find_entry(imp, call);
+  if (root->inlined == NULL) {
+    root->inlined = pleat_arena_array(root->arena, imp->message->n_functions, sizeof *root->inlined);
+  }
+  if (root->inlined == NULL || entry == NULL) return PLEAT_OOM(imp->error);
+  root->inlined[entry->index] = true;
+  return PLEAT_OK;
+}
+
 pleat_status pleat_import_call(pleat_importer *imp, pleat_scope *scope, const Onnx__NodeProto *call,
                                const Onnx__FunctionProto *function, size_t index) {
   pleat_status status = PLEAT_OK;
@@ -249,6 +262,7 @@ pleat_status pleat_import_call(pleat_importer *imp, pleat_scope *scope, const On
   PLEAT_TRY(bind_attributes(imp, scope, call, frame));
   PLEAT_TRY(name_outputs(imp, scope, call, frame));
   PLEAT_TRY(import_body_opsets(imp, function));
+  PLEAT_TRY(note_inlined(imp, call));
   pleat_graph_touch(scope->graph);
   imp->function_depth++;
   PLEAT_CHECK(bind_inputs(imp, call, arguments, function, body));

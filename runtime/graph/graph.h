@@ -135,7 +135,7 @@ struct pleat_graph {
   size_t node_id_count, node_capacity;
   size_t owned_count, owned_capacity;
   pleat_tensor **owned;                     /* heap tensors released with the graph */
-  bool inlined;                             /* calls of local functions were replaced by their bodies */
+  bool *inlined;                            /* by local function: calls of it were replaced by its body; NULL: none */
   const char *metadata_key, *metadata_text; /* to be appended on export; NULL: nothing */
   struct pleat_symbol_entry *symbols;       /* uthash: interned dimension names */
   struct pleat_hint_entry *hints;           /* uthash: where the search for a free name goes on */

@@ -186,7 +186,6 @@ static pleat_status import_node(pleat_importer *imp, pleat_scope *scope, const O
   }
   const Onnx__FunctionProto *function = pleat_import_function(imp, message);
   if (function != NULL && pleat_import_wants_inline(imp, message)) {
-    imp->root->inlined = true;
     return pleat_import_call(imp, scope, message, function, index);
   }
   PLEAT_TRY(pleat_import_new_node(imp, scope, &node));

@@ -45,6 +45,7 @@ struct pleat_frame {
 typedef struct pleat_function_entry {
   const char *key;
   const Onnx__FunctionProto *function;
+  size_t index; /* in the message */
   bool is_searched, reaches_norm;
   UT_hash_handle hh;
 } pleat_function_entry;

@@ -30,31 +30,89 @@ pleat_type pleat_type_of_tensor(const pleat_tensor *tensor) {
   return type;
 }
 
-pleat_status pleat_node_infer(const pleat_node *node, const pleat_type *inputs, pleat_type *outputs,
+static pleat_infer context_of(const pleat_node *node, const pleat_type *inputs, pleat_type *outputs,
                               pleat_error *error) {
+  return (pleat_infer){.node = node,
+                       .version = node->version,
+                       .input_count = node->input_count,
+                       .output_count = node->output_count,
+                       .inputs = inputs,
+                       .outputs = outputs,
+                       .error = error};
+}
+
+static pleat_status at_node(const pleat_infer *ctx, pleat_status status) {
+  char label[256];
+  if (status != PLEAT_OK) pleat_error_at_node(ctx->error, pleat_node_label(ctx->node, label, sizeof label));
+  return status;
+}
+
+static void clear_outputs(const pleat_node *node, pleat_type *outputs) {
   for (size_t i = 0; i < node->output_count; i++) {
     outputs[i] = (pleat_type){.present = node->outputs[i] != NULL, .shape = pleat_shape_unknown()};
   }
+}
+
+pleat_status pleat_node_infer(const pleat_node *node, const pleat_type *inputs, pleat_type *outputs,
+                              pleat_error *error) {
+  clear_outputs(node, outputs);
   if (node->def == NULL) return PLEAT_OK;
-  pleat_infer ctx = {.node = node,
-                     .version = node->version,
-                     .input_count = node->input_count,
-                     .output_count = node->output_count,
-                     .inputs = inputs,
-                     .outputs = outputs,
-                     .error = error};
-  pleat_status status = node->def->infer(&ctx);
-  if (status != PLEAT_OK) {
-    char label[256];
-    pleat_error_at_node(error, pleat_node_label(node, label, sizeof label));
+  pleat_infer ctx = context_of(node, inputs, outputs, error);
+  return at_node(&ctx, node->def->infer(&ctx));
+}
+
+/* ---- nodes with bodies ---- */
+
+size_t pleat_body_inputs(const pleat_graph *body, pleat_value **out_values) {
+  size_t count = 0;
+  for (size_t i = 0; i < body->input_count; i++) {
+    if (!body->inputs[i]->is_initializer) out_values[count++] = body->inputs[i];
   }
-  return status;
+  return count;
+}
+
+static pleat_type declared_type(const pleat_value *value) {
+  return (pleat_type){.present = true, .kind = value->kind, .dtype = value->dtype, .shape = value->shape};
+}
+
+pleat_status pleat_node_enter(const pleat_node *node, const pleat_type *inputs, bool planning, pleat_arena *arena,
+                              pleat_body_types **out_bodies, size_t *out_count, pleat_error *error) {
+  size_t count = 0;
+  *out_count = 0;
+  while (node->def->bodies[count] != NULL) count++;
+  pleat_body_types *bodies = pleat_arena_array(arena, count, sizeof *bodies);
+  if (bodies == NULL) return PLEAT_OOM(error);
+  for (size_t k = 0; k < count; k++) {
+    const pleat_graph *graph = pleat_node_attr(node, node->def->bodies[k])->graph;
+    pleat_value **values = pleat_arena_array(arena, graph->input_count, sizeof *values);
+    bodies[k].graph = graph;
+    bodies[k].inputs = pleat_arena_array(arena, graph->input_count, sizeof *bodies[k].inputs);
+    if (values == NULL || bodies[k].inputs == NULL) return PLEAT_OOM(error);
+    bodies[k].input_count = pleat_body_inputs(graph, values);
+    bodies[k].output_count = graph->output_count;
+    for (size_t i = 0; i < bodies[k].input_count; i++) bodies[k].inputs[i] = declared_type(values[i]);
+  }
+  pleat_infer ctx = context_of(node, inputs, NULL, error);
+  ctx.planning = planning;
+  ctx.bodies = bodies;
+  *out_bodies = bodies;
+  *out_count = count;
+  return at_node(&ctx, node->def->enter(&ctx));
+}
+
+pleat_status pleat_node_leave(const pleat_node *node, const pleat_type *inputs, bool planning, pleat_body_types *bodies,
+                              pleat_type *outputs, pleat_error *error) {
+  pleat_infer ctx = context_of(node, inputs, outputs, error);
+  clear_outputs(node, outputs);
+  ctx.planning = planning;
+  ctx.bodies = bodies;
+  return at_node(&ctx, node->def->infer(&ctx));
 }
 
 /* ---- the driver ---- */
 
 static pleat_status value_type(driver *ctx, pleat_value *value, pleat_type *out_type) {
-  *out_type = (pleat_type){.present = true, .kind = value->kind, .dtype = value->dtype, .shape = value->shape};
+  *out_type = declared_type(value);
   if (ctx->known[value->id] != NULL) {
     out_type->data = ctx->known[value->id];
     return PLEAT_OK;
@@ -128,6 +186,36 @@ static pleat_status follow_values(driver *ctx, const pleat_node *node, const ple
   return status;
 }
 
+/* Whether a body runs at all may depend on data, so what cannot be right in it is left for the run to say. */
+static pleat_status infer_body(driver *ctx, pleat_graph *body, const pleat_body_types *types) {
+  pleat_error *const report = ctx->error;
+  pleat_value **values = pleat_arena_array(ctx->arena, body->input_count, sizeof *values);
+  if (values == NULL) return PLEAT_OOM(ctx->error);
+  const size_t count = pleat_body_inputs(body, values);
+  for (size_t i = 0; i < count; i++) PLEAT_TRY(merge_type(ctx, values[i], &types->inputs[i]));
+  ctx->error = NULL;
+  pleat_status status = infer_graph(ctx, body);
+  ctx->error = report;
+  return status == PLEAT_OUT_OF_MEMORY ? PLEAT_OOM(report) : PLEAT_OK;
+}
+
+/* A node with bodies: what enters them, they themselves, then what leaves them. */
+static pleat_status infer_flow(driver *ctx, pleat_node *node, const pleat_type *inputs, pleat_type *outputs) {
+  pleat_body_types *bodies = NULL;
+  size_t count = 0;
+  PLEAT_TRY(pleat_node_enter(node, inputs, false, ctx->arena, &bodies, &count, ctx->error));
+  for (size_t k = 0; k < count; k++) {
+    pleat_graph *body = pleat_node_attr(node, node->def->bodies[k])->graph;
+    PLEAT_TRY(infer_body(ctx, body, &bodies[k]));
+    pleat_type *types = pleat_arena_array(ctx->arena, body->output_count, sizeof *types);
+    if (types == NULL) return PLEAT_OOM(ctx->error);
+    for (size_t i = 0; i < body->output_count; i++) PLEAT_TRY(value_type(ctx, body->outputs[i], &types[i]));
+    bodies[k].outputs = types;
+  }
+  return pleat_node_leave(node, inputs, false, bodies, outputs, ctx->error);
+}
+
+/* The bodies of a node that nothing here runs. */
 static pleat_status infer_subgraphs(driver *ctx, pleat_node *node) {
   for (size_t i = 0; i < node->attr_count; i++) {
     const pleat_attr *attr = &node->attrs[i];
@@ -146,8 +234,12 @@ static pleat_status infer_node(driver *ctx, pleat_node *node) {
   for (size_t i = 0; i < node->input_count; i++) {
     if (node->inputs[i] != NULL) PLEAT_TRY(value_type(ctx, node->inputs[i], &inputs[i]));
   }
-  PLEAT_TRY(infer_subgraphs(ctx, node));
-  PLEAT_TRY(pleat_node_infer(node, inputs, outputs, ctx->error));
+  if (pleat_node_has_bodies(node)) {
+    PLEAT_TRY(infer_flow(ctx, node, inputs, outputs));
+  } else {
+    PLEAT_TRY(infer_subgraphs(ctx, node));
+    PLEAT_TRY(pleat_node_infer(node, inputs, outputs, ctx->error));
+  }
   for (size_t i = 0; i < node->output_count; i++) {
     if (node->outputs[i] == NULL || node->def == NULL) continue;
     pleat_status status = merge_type(ctx, node->outputs[i], &outputs[i]);

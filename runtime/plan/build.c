@@ -43,7 +43,7 @@ static pleat_status add_constant_slot(builder *b, const pleat_value *value, cons
 
 /* The slot of a value that a node reads: made on first sight for constants. The data of large ones are left for later;
  * no shape is computed of those. */
-static pleat_status slot_of_value(builder *b, pleat_value *value, uint32_t *out_index) {
+pleat_status pleat_plan_slot(builder *b, pleat_value *value, uint32_t *out_index) {
   const pleat_tensor *data = NULL;
   pleat_recipe *recipe = NULL;
   *out_index = b->plan->slot_of[value->id];
@@ -96,16 +96,21 @@ static pleat_status add_inputs(builder *b) {
     plan->input_shapes[i] = request->input_shapes[i];
     plan->input_shapes[i].data = NULL;
     plan->inputs[i] = PLEAT_NO_SLOT;
+    if (request->known != NULL && request->known[i] != NULL) {
+      plan->input_shapes[i].kind = PLEAT_KIND_OTHER;
+      PLEAT_TRY(add_constant_slot(b, request->inputs[i], request->known[i], NULL, &plan->inputs[i]));
+      continue;
+    }
     if (request->input_shapes[i].kind == PLEAT_KIND_OTHER) continue; /* its default: a constant */
     pleat_slot slot = {.tensor = plan->input_shapes[i], .storage = PLEAT_STORAGE_INPUT, .io_index = (uint32_t)i};
     slot.tensor.refs = 0;
-    if (request->oracle) slot.tensor.dtype = pleat_dtype_promoted(slot.tensor.dtype);
+    if (request->oracle && request->graph->parent == NULL) slot.tensor.dtype = pleat_dtype_promoted(slot.tensor.dtype);
     PLEAT_TRY(add_slot(b, request->inputs[i], slot, &plan->inputs[i]));
   }
   return PLEAT_OK;
 }
 
-static pleat_type type_of_slot(const pleat_slot *slot) {
+pleat_type pleat_plan_slot_type(const pleat_slot *slot) {
   if (is_unknown(&slot->tensor)) {
     pleat_type type = {.present = true, .dtype = slot->tensor.dtype, .shape = pleat_shape_unknown()};
     return type;
@@ -116,8 +121,7 @@ static pleat_type type_of_slot(const pleat_slot *slot) {
   return type;
 }
 
-/* The descriptor of an inferred type; rank -1 when it is not concrete. */
-static void describe(const pleat_type *type, pleat_tensor *out_tensor) {
+void pleat_plan_describe(const pleat_type *type, pleat_tensor *out_tensor) {
   int64_t dims[PLEAT_MAX_RANK];
   *out_tensor = (pleat_tensor){.kind = type->kind, .dtype = type->dtype, .rank = -1};
   if (type->kind != PLEAT_KIND_TENSOR) return;
@@ -290,10 +294,10 @@ fail:
   return status;
 }
 
-/* A step that is planned while running: all it reads is dense. */
-static pleat_status add_dynamic_step(builder *b, pleat_step step) {
+/* A step that is planned while running, or has bodies with plans of their own: all it reads is dense. */
+static pleat_status add_late_step(builder *b, pleat_step step) {
   pleat_plan *plan = b->plan;
-  for (size_t i = 0; i < step.node->input_count; i++) {
+  for (size_t i = 0; i < step.input_count; i++) {
     if (step.inputs[i] == PLEAT_NO_SLOT) continue;
     PLEAT_TRY(provide(b, step.inputs[i]));
     PLEAT_TRY(pleat_plan_convert(b, step.inputs[i], NULL, &step.inputs[i]));
@@ -311,7 +315,8 @@ static pleat_status prepare_steps(builder *b) {
   plan->step_count = plan->step_capacity = 0;
   for (size_t s = 0; s < count; s++) {
     char label[256];
-    pleat_status status = steps[s].is_dynamic ? add_dynamic_step(b, steps[s]) : prepare_step(b, steps[s]);
+    const bool is_late = steps[s].is_dynamic || steps[s].flow != NULL;
+    pleat_status status = is_late ? add_late_step(b, steps[s]) : prepare_step(b, steps[s]);
     if (status == PLEAT_OK) continue;
     pleat_error_at_node(b->error, pleat_node_label(steps[s].node, label, sizeof label));
     return status;
@@ -333,46 +338,74 @@ static pleat_status add_outputs(builder *b, const pleat_node *node, const pleat_
       continue;
     }
     pleat_slot slot = {.tensor = types[i], .known = results[i], .storage = PLEAT_STORAGE_ARENA};
-    if (is_dynamic) slot.storage = PLEAT_STORAGE_DYNAMIC;
+    if (is_dynamic || is_unknown(&types[i])) slot.storage = PLEAT_STORAGE_DYNAMIC;
     if (types[i].kind != PLEAT_KIND_TENSOR) slot.storage = PLEAT_STORAGE_NONE;
     PLEAT_TRY(add_slot(b, node->outputs[i], slot, &out_slots[i]));
   }
   return PLEAT_OK;
 }
 
+/* The step's inputs, with their types; `captures` come behind the node's own. */
+static pleat_status add_step_inputs(builder *b, pleat_step *step, pleat_value *const *captures, pleat_type *types) {
+  const size_t own = step->node->input_count;
+  step->inputs = pleat_arena_array(b->plan->arena, step->input_count, sizeof *step->inputs);
+  if (step->inputs == NULL) return PLEAT_OOM(b->error);
+  for (size_t i = 0; i < step->input_count; i++) {
+    pleat_value *value = i < own ? step->node->inputs[i] : captures[i - own];
+    step->inputs[i] = PLEAT_NO_SLOT;
+    if (value == NULL) continue;
+    PLEAT_TRY(pleat_plan_slot(b, value, &step->inputs[i]));
+    types[i] = pleat_plan_slot_type(slot_at(b, step->inputs[i]));
+    step->is_dynamic = step->is_dynamic || is_unknown(&slot_at(b, step->inputs[i])->tensor);
+  }
+  return PLEAT_OK;
+}
+
+static pleat_status add_flow(builder *b, const pleat_node *node) {
+  pleat_plan *plan = b->plan;
+  size_t capture_count = 0;
+  pleat_value **captures = pleat_plan_captures(b, node, &capture_count);
+  pleat_step step = {.node = node, .input_count = node->input_count + capture_count};
+  pleat_type *types = pleat_arena_array(b->scratch, step.input_count + node->output_count, sizeof *types);
+  pleat_tensor *described = pleat_arena_array(b->scratch, node->output_count, sizeof *described);
+  pleat_tensor **results = pleat_arena_array(b->scratch, node->output_count, sizeof *results);
+  step.outputs = pleat_arena_array(plan->arena, node->output_count, sizeof *step.outputs);
+  if (captures == NULL || types == NULL || described == NULL || results == NULL || step.outputs == NULL) {
+    return PLEAT_OOM(b->error);
+  }
+  PLEAT_TRY(add_step_inputs(b, &step, captures, types));
+  PLEAT_TRY(pleat_plan_flow(b, &step, captures, types, types + step.input_count));
+  for (size_t i = 0; i < node->output_count; i++) pleat_plan_describe(&types[step.input_count + i], &described[i]);
+  step.is_dynamic = false;
+  PLEAT_TRY(add_outputs(b, node, described, results, false, false, step.outputs));
+  if (!PLEAT_PUSH(plan->arena, plan->steps, plan->step_count, plan->step_capacity, step)) return PLEAT_OOM(b->error);
+  return PLEAT_OK;
+}
+
 static pleat_status add_node(builder *b, const pleat_node *node) {
   pleat_plan *plan = b->plan;
   pleat_arena_reset(b->scratch);
-  uint32_t *inputs = pleat_arena_array(plan->arena, node->input_count, sizeof *inputs);
-  uint32_t *outputs = pleat_arena_array(plan->arena, node->output_count, sizeof *outputs);
+  if (pleat_node_has_bodies(node)) return add_flow(b, node);
+  pleat_step step = {.node = node, .input_count = node->input_count};
+  step.outputs = pleat_arena_array(plan->arena, node->output_count, sizeof *step.outputs);
   pleat_type *types = pleat_arena_array(b->scratch, node->input_count + node->output_count, sizeof *types);
   pleat_tensor *described = pleat_arena_array(b->scratch, node->output_count, sizeof *described);
   pleat_tensor **results = pleat_arena_array(b->scratch, node->output_count, sizeof *results);
-  if (inputs == NULL || outputs == NULL || types == NULL || described == NULL || results == NULL) {
-    return PLEAT_OOM(b->error);
-  }
-  bool is_dynamic = false;
-  for (size_t i = 0; i < node->input_count; i++) {
-    inputs[i] = PLEAT_NO_SLOT;
-    if (node->inputs[i] == NULL) continue;
-    PLEAT_TRY(slot_of_value(b, node->inputs[i], &inputs[i]));
-    types[i] = type_of_slot(slot_at(b, inputs[i]));
-    is_dynamic = is_dynamic || is_unknown(&slot_at(b, inputs[i])->tensor);
-  }
+  if (step.outputs == NULL || types == NULL || described == NULL || results == NULL) return PLEAT_OOM(b->error);
+  PLEAT_TRY(add_step_inputs(b, &step, NULL, types));
   PLEAT_TRY(pleat_node_infer(node, types, types + node->input_count, b->error));
   for (size_t i = 0; i < node->output_count; i++) {
-    describe(&types[node->input_count + i], &described[i]);
-    is_dynamic = is_dynamic || (node->outputs[i] != NULL && is_unknown(&described[i]));
+    pleat_plan_describe(&types[node->input_count + i], &described[i]);
+    step.is_dynamic = step.is_dynamic || (node->outputs[i] != NULL && is_unknown(&described[i]));
   }
-  bool followed = can_follow(b, node, inputs, described);
+  bool followed = can_follow(b, node, step.inputs, described);
   if (followed) {
-    PLEAT_TRY(follow(b, node, inputs, results));
+    PLEAT_TRY(follow(b, node, step.inputs, results));
     followed = has_results(node, results);
   }
   bool as_constants = followed && !b->request->keep_all;
-  PLEAT_TRY(add_outputs(b, node, described, results, is_dynamic, as_constants, outputs));
+  PLEAT_TRY(add_outputs(b, node, described, results, step.is_dynamic, as_constants, step.outputs));
   if (as_constants) return PLEAT_OK;
-  pleat_step step = {.node = node, .inputs = inputs, .outputs = outputs, .is_dynamic = is_dynamic};
   if (!PLEAT_PUSH(plan->arena, plan->steps, plan->step_count, plan->step_capacity, step)) return PLEAT_OOM(b->error);
   return PLEAT_OK;
 }
@@ -404,7 +437,7 @@ static void drop_unused(builder *b) {
       step->node = NULL;
       continue;
     }
-    for (size_t i = 0; i < step->node->input_count; i++) {
+    for (size_t i = 0; i < step->input_count; i++) {
       if (step->inputs[i] != PLEAT_NO_SLOT) needed[step->inputs[i]] = true;
     }
   }
@@ -418,8 +451,8 @@ static void drop_unused(builder *b) {
 static pleat_status build(builder *b) {
   pleat_plan *plan = b->plan;
   const pleat_plan_request *request = b->request;
-  const size_t value_count = request->graph->value_count;
-  plan->slot_of = pleat_arena_array(plan->arena, value_count, sizeof *plan->slot_of);
+  const size_t value_count = request->graph->root->value_count;
+  plan->slot_of = malloc((value_count + 1) * sizeof *plan->slot_of);
   plan->output_count = request->output_count;
   plan->outputs = pleat_arena_array(plan->arena, request->output_count, sizeof *plan->outputs);
   if (plan->slot_of == NULL || plan->outputs == NULL) return PLEAT_OOM(b->error);
@@ -435,7 +468,7 @@ static pleat_status build(builder *b) {
     }
   }
   for (size_t i = 0; i < request->output_count; i++) {
-    PLEAT_TRY(slot_of_value(b, request->outputs[i], &plan->outputs[i].slot));
+    PLEAT_TRY(pleat_plan_slot(b, request->outputs[i], &plan->outputs[i].slot));
   }
   pleat_arena_reset(b->scratch);
   drop_unused(b);
@@ -461,6 +494,9 @@ pleat_status pleat_plan_build(const pleat_plan_request *request, pleat_plan **ou
   b.plan->reference_only = request->oracle;
   b.plan->exact = request->exact;
   status = build(&b);
+  free(b.plan->slot_of);
+  b.plan->slot_of = NULL;
+  free(b.captured);
   pleat_arena_destroy(b.scratch);
   if (status != PLEAT_OK) {
     pleat_plan_destroy(b.plan);
@@ -476,7 +512,23 @@ void pleat_plan_destroy(pleat_plan *plan) {
     pleat_step *step = &plan->steps[s];
     if (step->kernel != NULL) pleat_kernel_release(step->kernel, &step->call);
   }
+  for (const pleat_flow *flow = plan->flows; flow != NULL; flow = flow->next) {
+    for (size_t i = 0; i < flow->body_count; i++) pleat_plan_destroy(flow->bodies[i].plan);
+  }
   for (size_t i = 0; i < plan->owned_count; i++) pleat_tensor_release(plan->owned[i]);
   pleat_pack_list_release(&plan->packs, 0);
   pleat_arena_destroy(plan->arena);
+}
+
+bool pleat_plan_fits(const pleat_plan *plan, const pleat_tensor *const *inputs) {
+  for (size_t i = 0; i < plan->input_count; i++) {
+    const pleat_tensor *key = &plan->input_shapes[i], *given = inputs[i];
+    if (given == NULL || key->kind == PLEAT_KIND_OTHER) {
+      if (given != NULL || key->kind != PLEAT_KIND_OTHER) return false;
+      continue;
+    }
+    if (key->kind != given->kind) return false;
+    if (key->kind == PLEAT_KIND_TENSOR && (key->dtype != given->dtype || !pleat_same_shape(key, given))) return false;
+  }
+  return true;
 }

@@ -41,6 +41,7 @@ static pleat_status add_reorder(pleat_builder *b, uint32_t from, uint32_t to) {
   inputs[0] = &tensors[0];
   outputs[0] = &tensors[1];
   pleat_step step = {.node = node, .inputs = &slots[0], .outputs = &slots[1], .is_reorder = true, .declined = ""};
+  step.input_count = 1;
   step.call = (pleat_call){.node = node,
                            .input_count = 1,
                            .output_count = 1,

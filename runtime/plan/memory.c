@@ -35,7 +35,7 @@ static void set_lifetimes(pleat_plan *plan) {
       if (step->outputs[i] == PLEAT_NO_SLOT) continue;
       plan->slots[step->outputs[i]].first = plan->slots[step->outputs[i]].last = (uint32_t)s;
     }
-    for (size_t i = 0; i < step->node->input_count; i++) {
+    for (size_t i = 0; i < step->input_count; i++) {
       if (step->inputs[i] != PLEAT_NO_SLOT) plan->slots[step->inputs[i]].last = (uint32_t)s;
     }
   }

@@ -35,9 +35,29 @@ typedef struct pleat_slot {
   uint32_t next_layout; /* the same value in another layout: PLEAT_NO_SLOT at the chain's end */
 } pleat_slot;
 
+/* One body of a control-flow step. Its plans take the body's own inputs, then all that the step captures. */
+typedef struct pleat_body {
+  pleat_graph *graph;
+  size_t own_count, input_count;
+  pleat_value **inputs;
+  const pleat_tensor **known; /* by input: data that is the same in every run of the step's plan; NULL: given */
+  struct pleat_plan *plan;    /* for the shapes known here; NULL: there are none yet */
+} pleat_body;
+
+/* The bodies of a control-flow step, and how plans of them are made (also while running). */
+typedef struct pleat_flow {
+  size_t body_count;
+  pleat_body *bodies;
+  int threads;
+  bool keep_all, exact, oracle; /* as in the request of the plan around */
+  struct pleat_flow *next;      /* of the plan */
+} pleat_flow;
+
 typedef struct pleat_step {
   const pleat_node *node;
-  const pleat_kernel *kernel; /* NULL: dynamic, chosen while running */
+  const pleat_kernel *kernel; /* NULL: dynamic, chosen while running; or control flow */
+  const pleat_flow *flow;     /* control flow; else NULL */
+  size_t input_count;         /* the node's; then, of control flow, the values that its bodies capture */
   uint32_t *inputs, *outputs; /* slots; PLEAT_NO_SLOT: absent */
   pleat_call call;            /* state, workspace_size, widened: what prepare left */
   size_t workspace_offset;
@@ -61,7 +81,7 @@ typedef struct pleat_plan {
   pleat_plan_output *outputs;
   pleat_slot *slots;
   size_t slot_count, slot_capacity;
-  uint32_t *slot_of; /* by value id */
+  uint32_t *slot_of; /* by value id; only while the plan is built */
   pleat_step *steps;
   size_t step_count, step_capacity;
   size_t arena_bytes, unshared_bytes, workspace_bytes, constant_bytes;
@@ -69,6 +89,7 @@ typedef struct pleat_plan {
   bool reference_only, exact; /* of the request, for the steps that are chosen while running */
   pleat_tensor **owned;       /* constants computed here */
   size_t owned_count, owned_capacity;
+  pleat_flow *flows;
 } pleat_plan;
 
 typedef struct pleat_plan_request {
@@ -77,11 +98,20 @@ typedef struct pleat_plan_request {
   pleat_value *const *inputs; /* the session's order */
   pleat_value *const *outputs;
   const pleat_tensor *input_shapes; /* descriptors; kind OTHER: use the default */
+  const pleat_tensor *const *known; /* by input: its data, which outlives the plan; NULL: none is known */
   int threads;
   bool keep_all; /* every node stays a step, also when its result is known ahead */
   bool exact;    /* no algorithm that trades accuracy for speed */
   bool oracle;   /* a promoted graph: input_shapes have the model's types, and only reference kernels are taken */
 } pleat_plan_request;
+
+/* Whether the plan was built for tensors of these types and shapes (NULL: the default). */
+bool pleat_plan_fits(const pleat_plan *plan, const pleat_tensor *const *inputs);
+
+/* Builds a plan of a body for inputs of these types and shapes (body->input_count; those that are known may be NULL).
+ * As pleat_plan_build in every other way. */
+pleat_status pleat_plan_body(const pleat_flow *flow, const pleat_body *body, const pleat_tensor *const *inputs,
+                             pleat_plan **out_plan, pleat_error *error);
 
 /* Builds a plan. Touches the graph's constants: one thread at a time for one graph. */
 pleat_status pleat_plan_build(const pleat_plan_request *request, pleat_plan **out_plan, pleat_error *error);

@@ -12,8 +12,23 @@ typedef struct pleat_builder {
   const pleat_plan_request *request;
   pleat_plan *plan;
   pleat_arena *scratch;
+  bool *captured; /* by value id: seen while the captures of a node are collected; NULL: never needed yet */
   pleat_error *error;
 } pleat_builder;
+
+/* build.c: the slot of a value that a node reads: made on first sight for constants. */
+pleat_status pleat_plan_slot(pleat_builder *b, pleat_value *value, uint32_t *out_index);
+pleat_type pleat_plan_slot_type(const pleat_slot *slot);
+/* The descriptor of an inferred type; rank -1 when it is not concrete. */
+void pleat_plan_describe(const pleat_type *type, pleat_tensor *out_tensor);
+
+/* flow.c: the values of the graphs around that the node's bodies read and that are no constants; NULL when out of
+ * memory. The list lives in the scratch arena. */
+pleat_value **pleat_plan_captures(pleat_builder *b, const pleat_node *node, size_t *out_count);
+/* Makes the step's bodies, plans those whose shapes are known, and tells the node's output types. `step` has its
+ * inputs, of which `types` are the types; `captures` go with those behind the node's own. */
+pleat_status pleat_plan_flow(pleat_builder *b, pleat_step *step, pleat_value *const *captures, const pleat_type *types,
+                             pleat_type *outputs);
 
 /* layout.c: the slot that holds the value of `slot` in a layout (NULL: dense); adds the step that converts it when
  * there is none yet. Slots move when one is added. */

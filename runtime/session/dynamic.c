@@ -7,7 +7,7 @@
 #include "core/memory.h"
 #include "session/workspace.h"
 
-static pleat_status grow_buffer(pleat_workspace *ws, uint32_t slot, size_t bytes, pleat_error *error) {
+pleat_status pleat_workspace_grow(pleat_workspace *ws, uint32_t slot, size_t bytes, pleat_error *error) {
   if (bytes > ws->buffer_sizes[slot] || ws->buffers[slot] == NULL) {
     free(ws->buffers[slot]);
     ws->buffer_sizes[slot] = 0;
@@ -42,7 +42,7 @@ static pleat_status shape_outputs(pleat_workspace *ws, const pleat_step *step, c
       return pleat_fail(error, PLEAT_OUT_OF_MEMORY, "the size of shape %s overflows memory",
                         pleat_shape_text(&types[i].shape, text, sizeof text));
     }
-    PLEAT_TRY(grow_buffer(ws, slot, pleat_bytes(tensor), error));
+    PLEAT_TRY(pleat_workspace_grow(ws, slot, pleat_bytes(tensor), error));
   }
   return PLEAT_OK;
 }

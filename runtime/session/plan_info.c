@@ -74,7 +74,7 @@ static bool fill_step(pleat_arena *arena, const pleat_cached_plan *cached, size_
   char label[256], text[320];
   info->node = pleat_arena_strdup(arena, pleat_node_label(step->node, label, sizeof label));
   info->op_type = pleat_arena_strdup(arena, step->node->op_type);
-  info->kernel = step->kernel != NULL ? step->kernel->name : "chosen while running";
+  info->kernel = step->kernel != NULL ? step->kernel->name : step->flow != NULL ? "bodies" : "chosen while running";
   info->declined = pleat_arena_strdup(arena, step->declined != NULL ? step->declined : "");
   info->output = "";
   info->is_view = step->is_view;

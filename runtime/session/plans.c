@@ -104,7 +104,7 @@ pleat_status pleat_session_acquire_workspace(pleat_session *session, pleat_cache
   if (idle != NULL) plan->idle = idle->next;
   pthread_mutex_unlock(&session->lock);
   *out_workspace = idle;
-  if (idle == NULL) PLEAT_TRY(pleat_workspace_create(plan->plan, out_workspace, error));
+  if (idle == NULL) PLEAT_TRY(pleat_workspace_create(plan->plan, &session->lock, out_workspace, error));
   (*out_workspace)->owner = plan;
   return PLEAT_OK;
 }
@@ -119,20 +119,6 @@ void pleat_session_release_workspace(pleat_session *session, pleat_cached_plan *
 
 /* ---- the hot workspace ---- */
 
-static bool fits(const pleat_plan *plan, pleat_tensor *const *inputs) {
-  for (size_t i = 0; i < plan->input_count; i++) {
-    const pleat_tensor *key = &plan->input_shapes[i];
-    if (inputs[i] == NULL || key->kind == PLEAT_KIND_OTHER) {
-      if (inputs[i] != NULL || key->kind != PLEAT_KIND_OTHER) return false;
-      continue;
-    }
-    if (key->kind != inputs[i]->kind) return false;
-    if (key->kind == PLEAT_KIND_TENSOR && (key->dtype != inputs[i]->dtype || !pleat_same_shape(key, inputs[i])))
-      return false;
-  }
-  return true;
-}
-
 static void give_back(pleat_session *session, pleat_workspace *workspace) {
   pleat_cached_plan *owner = workspace->owner;
   pleat_session_release_workspace(session, owner, workspace);
@@ -141,7 +127,7 @@ static void give_back(pleat_session *session, pleat_workspace *workspace) {
 
 pleat_workspace *pleat_session_take_hot(pleat_session *session, pleat_tensor *const *inputs) {
   pleat_workspace *workspace = atomic_exchange(&session->hot, NULL);
-  if (workspace == NULL || fits(workspace->plan, inputs)) return workspace;
+  if (workspace == NULL || pleat_plan_fits(workspace->plan, (const pleat_tensor *const *)inputs)) return workspace;
   give_back(session, workspace);
   return NULL;
 }

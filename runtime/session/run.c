@@ -150,14 +150,6 @@ static uint64_t now_ns(void) {
   return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-static pleat_status run_step(pleat_workspace *ws, size_t index, int threads, pleat_error *error) {
-  const pleat_step *step = &ws->plan->steps[index];
-  if (step->is_view) return PLEAT_OK;
-  if (step->is_dynamic) return pleat_workspace_run_dynamic(ws, index, threads, error);
-  ws->calls[index].error = error;
-  return pleat_kernel_run(step->kernel, &ws->calls[index]);
-}
-
 static void add_time(pleat_session *session, pleat_step_time *time, uint64_t ns) {
   pthread_mutex_lock(&session->lock);
   if (time->runs == 0 || ns < time->min_ns) time->min_ns = ns;
@@ -170,7 +162,7 @@ static pleat_status run_steps(pleat_session *session, pleat_cached_plan *cached,
                               pleat_error *error) {
   for (size_t s = 0; s < cached->plan->step_count; s++) {
     uint64_t start = cached->times != NULL ? now_ns() : 0;
-    pleat_status status = run_step(ws, s, session->threads, error);
+    pleat_status status = pleat_workspace_run_step(ws, s, session->threads, error);
     if (status != PLEAT_OK) {
       char label[256];
       pleat_error_at_node(error, pleat_node_label(cached->plan->steps[s].node, label, sizeof label));
@@ -179,17 +171,6 @@ static pleat_status run_steps(pleat_session *session, pleat_cached_plan *cached,
     if (cached->times != NULL) add_time(session, &cached->times[s], now_ns() - start);
   }
   return PLEAT_OK;
-}
-
-static void bind_inputs(pleat_workspace *ws, pleat_tensor *const *inputs) {
-  for (size_t i = 0; i < ws->input_binding_count; i++) {
-    pleat_tensor *tensor = &ws->tensors[ws->input_bindings[i].slot];
-    const pleat_tensor *given = inputs[ws->input_bindings[i].io_index];
-    tensor->data = given->data;
-    if (given->kind == PLEAT_KIND_TENSOR) continue;
-    tensor->items = given->items;
-    tensor->count = given->count;
-  }
 }
 
 /* A workspace for inputs that are not those of the last run: checked, with the plan found or built, and held. */
@@ -212,7 +193,7 @@ static pleat_status run_in(pleat_session *session, pleat_workspace *ws, pleat_te
                            pleat_tensor **outputs, pleat_error *error) {
   const size_t count = session->output_count;
   if (count > 0) memcpy(ws->results, outputs, count * sizeof *outputs);
-  bind_inputs(ws, inputs);
+  pleat_workspace_bind_inputs(ws, (const pleat_tensor *const *)inputs);
   pleat_status status = open_outputs(session, ws, ws->results, error);
   if (status == PLEAT_OK) status = run_steps(session, ws->owner, ws, error);
   if (status == PLEAT_OK) status = copy_outputs(session, ws, ws->results, error);

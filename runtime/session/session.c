@@ -34,13 +34,24 @@ static pleat_status refuse_unsupported(pleat_graph *graph, pleat_error *error) {
                     text);
 }
 
+/* Why a name is no tap: none at all, or a value that may exist many times in a run, or never. */
+static pleat_status refuse_tap(const pleat_graph *graph, const char *name, pleat_error *error) {
+  char label[256];
+  for (size_t i = 0; i < graph->value_count; i++) {
+    const pleat_value *value = graph->all_values[i];
+    if (value->graph == graph || value->graph == NULL || strcmp(value->name, name) != 0) continue;
+    return pleat_fail_tensor(error, name, PLEAT_UNSUPPORTED,
+                             "it is inside of a body of node '%s': only values of the main graph can be tapped",
+                             pleat_node_label(value->graph->owner, label, sizeof label));
+  }
+  return pleat_fail_tensor(error, name, PLEAT_INVALID_ARGUMENT,
+                           "the tap names no value of the graph; `pleat info --nodes` lists them");
+}
+
 static pleat_status add_taps(pleat_graph *graph, const char *const *taps, pleat_error *error) {
   for (size_t i = 0; taps != NULL && taps[i] != NULL; i++) {
     pleat_value *value = pleat_graph_find(graph, taps[i]);
-    if (value == NULL) {
-      return pleat_fail_tensor(error, taps[i], PLEAT_INVALID_ARGUMENT,
-                               "the tap names no value of the graph; `pleat info --nodes` lists them");
-    }
+    if (value == NULL) return refuse_tap(graph, taps[i], error);
     if (!value->is_output && !pleat_graph_add_output(graph, value)) return PLEAT_OOM(error);
   }
   return PLEAT_OK;

@@ -53,10 +53,10 @@ static pleat_status lay_out_calls(pleat_workspace *ws, pleat_error *error) {
   if (ws->calls == NULL) return PLEAT_OOM(error);
   for (size_t s = 0; s < plan->step_count; s++) {
     const pleat_step *step = &plan->steps[s];
-    const pleat_tensor **inputs = pleat_arena_array(ws->arena, step->node->input_count, sizeof *inputs);
+    const pleat_tensor **inputs = pleat_arena_array(ws->arena, step->input_count, sizeof *inputs);
     pleat_tensor **outputs = pleat_arena_array(ws->arena, step->node->output_count, sizeof *outputs);
     if (inputs == NULL || outputs == NULL) return PLEAT_OOM(error);
-    for (size_t i = 0; i < step->node->input_count; i++) {
+    for (size_t i = 0; i < step->input_count; i++) {
       inputs[i] = step->inputs[i] != PLEAT_NO_SLOT ? &ws->tensors[step->inputs[i]] : NULL;
     }
     for (size_t i = 0; i < step->node->output_count; i++) {
@@ -65,7 +65,7 @@ static pleat_status lay_out_calls(pleat_workspace *ws, pleat_error *error) {
     ws->calls[s] = step->call;
     ws->calls[s].node = step->node;
     ws->calls[s].version = step->node->version;
-    ws->calls[s].input_count = step->node->input_count;
+    ws->calls[s].input_count = step->input_count;
     ws->calls[s].output_count = step->node->output_count;
     ws->calls[s].inputs = inputs;
     ws->calls[s].outputs = outputs;
@@ -77,8 +77,11 @@ static pleat_status lay_out_calls(pleat_workspace *ws, pleat_error *error) {
 }
 
 static pleat_status open_calls(pleat_workspace *ws, pleat_error *error) {
+  ws->flows = pleat_arena_array(ws->arena, ws->plan->step_count, sizeof(struct pleat_flow_run *));
+  if (ws->flows == NULL) return PLEAT_OOM(error);
   for (size_t s = 0; s < ws->plan->step_count; s++) {
     const pleat_step *step = &ws->plan->steps[s];
+    if (step->flow != NULL) PLEAT_TRY(pleat_flow_run_create(ws, s, &ws->flows[s], error));
     if (step->kernel == NULL || step->is_view) continue;
     ws->calls[s].error = error;
     PLEAT_TRY(pleat_kernel_open(step->kernel, &ws->calls[s]));
@@ -88,16 +91,19 @@ static pleat_status open_calls(pleat_workspace *ws, pleat_error *error) {
 
 static void close_calls(pleat_workspace *ws) {
   for (size_t s = 0; ws->calls != NULL && s < ws->plan->step_count; s++) {
+    if (ws->flows != NULL) pleat_flow_run_destroy(ws->flows[s]);
     if (ws->calls[s].instance != NULL) pleat_kernel_close(ws->plan->steps[s].kernel, &ws->calls[s]);
   }
 }
 
-pleat_status pleat_workspace_create(const pleat_plan *plan, pleat_workspace **out_workspace, pleat_error *error) {
+pleat_status pleat_workspace_create(const pleat_plan *plan, pthread_mutex_t *lock, pleat_workspace **out_workspace,
+                                    pleat_error *error) {
   pleat_status status = PLEAT_OK;
   *out_workspace = NULL;
   pleat_workspace *ws = calloc(1, sizeof *ws);
   if (ws == NULL) return PLEAT_OOM(error);
   ws->plan = plan;
+  ws->lock = lock;
   ws->arena = pleat_arena_create();
   ws->run_arena = pleat_arena_create();
   ws->memory = pleat_alloc_aligned(plan->arena_bytes);
@@ -123,4 +129,24 @@ void pleat_workspace_destroy(pleat_workspace *ws) {
   pleat_arena_destroy(ws->run_arena);
   pleat_arena_destroy(ws->arena);
   free(ws);
+}
+
+void pleat_workspace_bind_inputs(pleat_workspace *ws, const pleat_tensor *const *inputs) {
+  for (size_t i = 0; i < ws->input_binding_count; i++) {
+    pleat_tensor *tensor = &ws->tensors[ws->input_bindings[i].slot];
+    const pleat_tensor *given = inputs[ws->input_bindings[i].io_index];
+    tensor->data = given->data;
+    if (given->kind == PLEAT_KIND_TENSOR) continue;
+    tensor->items = given->items;
+    tensor->count = given->count;
+  }
+}
+
+pleat_status pleat_workspace_run_step(pleat_workspace *ws, size_t index, int threads, pleat_error *error) {
+  const pleat_step *step = &ws->plan->steps[index];
+  if (step->is_view) return PLEAT_OK;
+  if (step->is_dynamic) return pleat_workspace_run_dynamic(ws, index, threads, error);
+  if (step->flow != NULL) return pleat_workspace_run_flow(ws, index, threads, error);
+  ws->calls[index].error = error;
+  return pleat_kernel_run(step->kernel, &ws->calls[index]);
 }

@@ -3,6 +3,8 @@
 #ifndef PLEAT_SESSION_WORKSPACE_H
 #define PLEAT_SESSION_WORKSPACE_H
 
+#include <pthread.h>
+
 #include "plan/plan.h"
 
 typedef struct pleat_binding {
@@ -24,10 +26,26 @@ typedef struct pleat_workspace {
   pleat_tensor **results;                          /* one per graph output, while a run is under way */
   void **buffers;                                  /* DYNAMIC slots: grow, and stay for the next run */
   size_t *buffer_sizes;
+  struct pleat_flow_run **flows; /* one per step: what a control-flow step changes; NULL for the others */
+  pthread_mutex_t *lock;         /* the session's: held while a plan is built */
 } pleat_workspace;
 
-pleat_status pleat_workspace_create(const pleat_plan *plan, pleat_workspace **out_workspace, pleat_error *error);
+pleat_status pleat_workspace_create(const pleat_plan *plan, pthread_mutex_t *lock, pleat_workspace **out_workspace,
+                                    pleat_error *error);
 void pleat_workspace_destroy(pleat_workspace *workspace); /* NULL is accepted */
+
+/* Points the plan's inputs at these tensors' memory (those that it knows or that have their default may be NULL). */
+void pleat_workspace_bind_inputs(pleat_workspace *workspace, const pleat_tensor *const *inputs);
+/* Runs one step. */
+pleat_status pleat_workspace_run_step(pleat_workspace *workspace, size_t step, int threads, pleat_error *error);
+/* Memory for a DYNAMIC slot, of at least so many bytes; what was in it is lost. */
+pleat_status pleat_workspace_grow(pleat_workspace *workspace, uint32_t slot, size_t bytes, pleat_error *error);
+
+/* flow.c: what a control-flow step needs to run, and running it. */
+pleat_status pleat_flow_run_create(pleat_workspace *workspace, size_t step, struct pleat_flow_run **out_run,
+                                   pleat_error *error);
+void pleat_flow_run_destroy(struct pleat_flow_run *run); /* NULL is accepted */
+pleat_status pleat_workspace_run_flow(pleat_workspace *workspace, size_t step, int threads, pleat_error *error);
 
 /* dynamic.c: infers, allocates, prepares and runs a step whose shapes are known only now. */
 pleat_status pleat_workspace_run_dynamic(pleat_workspace *workspace, size_t step, int threads, pleat_error *error);

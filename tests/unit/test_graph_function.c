@@ -197,10 +197,72 @@ START_TEST(adds_opsets_of_bodies) {
   pleat_graph *graph = import(model, true);
   ck_assert_int_eq(pleat_graph_opset(graph, ""), 18);
   ASSERT_OK(pleat_graph_export(graph, &exported, error));
-  ck_assert_uint_eq(exported->message->n_opset_import, 2);
+  ck_assert_uint_eq(exported->message->n_opset_import, 1); /* "local" went with the last function in it */
+  ck_assert_str_eq(exported->message->opset_import[0]->domain, "");
+  ck_assert_int_eq(exported->message->opset_import[0]->version, 18);
   pleat_graph_destroy(graph);
   pleat_model_release(exported);
   pleat_model_release(model);
+}
+END_TEST
+
+/* Two functions that call each other's kin: "Outer" calls "Inner" and has a norm behind it, "Idle" calls "Inner" and is
+ * called by nobody, "Plain" is called and has no norm. */
+static builder norms_in_functions(bool with_idle) {
+  builder b = build_begin(8, 18);
+  build_opset(&b, "local", 1);
+  build_input(&b, b.graph, "x");
+  const char *const parameters[] = {"s", "o", "m", "v"};
+  for (size_t i = 0; i < 4; i++) build_init_float(&b, b.graph, parameters[i], 1);
+  Onnx__FunctionProto *inner = build_function(&b, "Inner", "a", "c");
+  build_body(&b, inner, "Relu", "relu", "a", "c");
+  Onnx__FunctionProto *outer = build_function(&b, "Outer", "a,s,o,m,v", "c");
+  build_body(&b, outer, "Inner", "call", "a", "h")->domain = build_text(&b, "local");
+  build_body(&b, outer, "BatchNormalization", "bn", "h,s,o,m,v", "c");
+  Onnx__FunctionProto *plain = build_function(&b, "Plain", "a", "c");
+  build_body(&b, plain, "Neg", "neg", "a", "c");
+  if (with_idle) {
+    Onnx__FunctionProto *idle = build_function(&b, "Idle", "a", "c");
+    build_body(&b, idle, "Inner", "call", "a", "c")->domain = build_text(&b, "local");
+  }
+  build_call(&b, b.graph, "Outer", "one", "x,s,o,m,v", "h");
+  build_call(&b, b.graph, "Plain", "two", "h", "y");
+  build_output(&b, b.graph, "y");
+  return b;
+}
+
+static void assert_functions(builder *b, pleat_import_options options, const char *names, size_t opsets) {
+  char found[64] = "";
+  pleat_graph *graph = NULL;
+  pleat_model *model = build_model(b), *exported = NULL;
+  ASSERT_OK(pleat_graph_import(model, &options, &graph, error));
+  ASSERT_OK(pleat_graph_export(graph, &exported, error));
+  pleat_graph_destroy(graph);
+  for (size_t i = 0; i < exported->message->n_functions; i++) {
+    size_t used = strlen(found);
+    snprintf(found + used, sizeof found - used, "%s ", exported->message->functions[i]->name);
+  }
+  ck_assert_str_eq(found, names);
+  ck_assert_uint_eq(exported->message->n_opset_import, opsets);
+  pleat_graph_destroy(import(exported, true)); /* what is called is still there */
+  pleat_model_release(exported);
+  pleat_model_release(model);
+}
+
+START_TEST(functions_go_with_their_last_call) {
+  builder b = norms_in_functions(false);
+  assert_functions(&b, (pleat_import_options){.inline_norms = true}, "Inner Plain ", 2); /* Inner has no norm */
+  b = norms_in_functions(false);
+  assert_functions(&b, (pleat_import_options){.inline_functions = true}, "", 1);
+  b = norms_in_functions(false);
+  assert_functions(&b, (pleat_import_options){.inline_norms = false}, "Inner Outer Plain ", 2);
+}
+END_TEST
+
+/* Idle was not inlined, so it stays, and so does what it calls. */
+START_TEST(functions_that_others_call_stay) {
+  builder b = norms_in_functions(true);
+  assert_functions(&b, (pleat_import_options){.inline_norms = true}, "Inner Plain Idle ", 2);
 }
 END_TEST
 
@@ -295,6 +357,8 @@ Suite *make_suite(void) {
   tcase_add_test(tcase, subgraph_arguments_are_closures);
   tcase_add_test(tcase, exports_inlined);
   tcase_add_test(tcase, adds_opsets_of_bodies);
+  tcase_add_test(tcase, functions_go_with_their_last_call);
+  tcase_add_test(tcase, functions_that_others_call_stay);
   tcase_add_test(tcase, refuses_to_mix_opsets_on_export);
   tcase_add_test(tcase, rejects_bad_functions);
   tcase_add_test(tcase, function_limits);

@@ -10,6 +10,12 @@ START_TEST(the_registry_is_sorted_and_complete) {
     if (count > 0) ck_assert_int_le(strcmp(pleat_op_at(count - 1)->name, def->name), 0);
     ck_assert_ptr_eq(pleat_op_find(def->domain, def->name), def);
     ck_assert(def->infer != NULL);
+    ck_assert_msg((def->kernels != NULL) != (def->bodies != NULL), "%s has neither kernels nor bodies, or both",
+                  def->name);
+    if (def->bodies != NULL) {
+      ck_assert(def->bodies[0] != NULL && def->enter != NULL);
+      continue;
+    }
     ck_assert_msg(def->kernels[0] != NULL, "%s has no kernel", def->name);
     const pleat_kernel *const *last = def->kernels;
     while (last[1] != NULL) last++;
