@@ -1,4 +1,5 @@
-/* The activations of the fused operators (ops/fused.c) that the kernels here compute on the way out. */
+/* The activations of the fused operators (ops/fused.c) that the kernels here compute on the way out: from names and
+ * attributes to what the code of an instruction set reads. */
 #include <math.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* What convolutions here have in common: which they decline, and their geometry from node and shapes. */
+/* What convolutions here have in common: which they decline, their geometry from node and shapes, and packing their
+ * weights. */
 #include <limits.h>
 #include <string.h>
 

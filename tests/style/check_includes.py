@@ -21,6 +21,7 @@ TABLE = [
      ["pthread.h", "omp.h"]),
     ("runtime/validate/", [CORE], []),
     ("runtime/cli/", [], ["zip.h", "cjson/", "getopt.h"]),
+    ("ops/x86/", [CORE, GRAPH + "graph.h", "ops/"], ["immintrin.h", "pthread.h"]),
     ("ops/onednn/", [CORE, GRAPH + "graph.h", "ops/"], ["oneapi/dnnl/", "omp.h", "pthread.h"]),
     ("ops/", [CORE, GRAPH + "graph.h"], ["pthread.h", "uthash.h"]),
     ("fold/", [CORE, GRAPH, "ops/"], []),

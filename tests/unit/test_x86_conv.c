@@ -5,7 +5,7 @@
 #include "ops/x86/x86.h"
 
 static const double TOLERANCE = 1e-5;
-enum { WINOGRAD_ERROR = 8 }; /* times the direct algorithm's */
+enum { WINOGRAD_ERROR = 3 }; /* times the direct algorithm's */
 
 /* A shape that the direct kernel takes. */
 static shape pick_direct(uint64_t *seed) {
