@@ -109,6 +109,11 @@ static pleat_status check_output(const pleat_tensor *given, const pleat_tensor *
                            shape->dtype == PLEAT_STRING ? "; strings are handed out in new tensors only" : "");
 }
 
+/* Of a tensor's data, which is NULL only when it is empty: then there are no offsets. */
+static void *at_offset(void *data, size_t offset) {
+  return offset > 0 ? (char *)data + offset : data;
+}
+
 /* Before the run: tensors for the outputs that the plan writes in place. */
 static pleat_status open_outputs(const pleat_session *session, pleat_workspace *ws, pleat_tensor **outputs,
                                  pleat_error *error) {
@@ -120,7 +125,8 @@ static pleat_status open_outputs(const pleat_session *session, pleat_workspace *
     else PLEAT_TRY(check_output(outputs[i], shape, session->output_infos[i].name, error));
   }
   for (size_t i = 0; i < ws->output_binding_count; i++) {
-    ws->tensors[ws->output_bindings[i].slot].data = outputs[ws->output_bindings[i].io_index]->data;
+    const pleat_binding *bound = &ws->output_bindings[i];
+    ws->tensors[bound->slot].data = at_offset(outputs[bound->io_index]->data, bound->offset);
   }
   return PLEAT_OK;
 }
@@ -185,7 +191,7 @@ static void bind_inputs(pleat_workspace *ws, pleat_tensor *const *inputs) {
   for (size_t i = 0; i < ws->input_binding_count; i++) {
     pleat_tensor *tensor = &ws->tensors[ws->input_bindings[i].slot];
     const pleat_tensor *given = inputs[ws->input_bindings[i].io_index];
-    tensor->data = given->data;
+    tensor->data = at_offset(given->data, ws->input_bindings[i].offset);
     if (given->kind == PLEAT_KIND_TENSOR) continue;
     tensor->items = given->items;
     tensor->count = given->count;

@@ -8,6 +8,7 @@
 typedef struct pleat_binding {
   uint32_t slot;
   uint32_t io_index;
+  size_t offset; /* bytes from the beginning of the caller's tensor */
 } pleat_binding;
 
 typedef struct pleat_workspace {
