@@ -25,7 +25,9 @@ bool pleat_mapping_give_back(const pleat_mapping *mapping, const void *data, siz
 typedef struct pleat_output {
   int fd;          /* -1: not open */
   int error;       /* errno of the first failure */
-  size_t position; /* bytes written so far */
+  size_t position; /* bytes written so far, those in the buffer included */
+  size_t written;  /* handed to the system */
+  size_t started;  /* of those, what the disk was asked to begin with */
   size_t used;
   char *path, *temporary;
   uint8_t *buffer;

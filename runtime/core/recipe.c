@@ -237,11 +237,13 @@ bool pleat_recipe_is_finite(pleat_recipe *recipe) {
   if (recipe->magnitude < 0) recipe->magnitude = find_magnitude(recipe);
   double bound = recipe->magnitude;
   for (const pleat_factors *f = recipe->factors; f != NULL; f = f->next) {
-    double largest = 0;
+    double largest = 0, sum = 0; /* as in find_magnitude() */
     for (size_t i = 0; i < f->value_count; i++) {
-      if (!(fabs(f->values[i]) <= largest)) largest = fabs(f->values[i]); /* a NaN stays */
+      const double size = fabs(f->values[i]);
+      largest = size > largest ? size : largest;
+      sum += 0 * f->values[i];
     }
-    bound *= largest;
+    bound *= sum == 0 ? largest : INFINITY;
   }
   return bound <= largest_of(recipe->tensor.dtype) / 2 || is_finite_by_element(recipe);
 }

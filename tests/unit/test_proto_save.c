@@ -354,6 +354,138 @@ START_TEST(external_from_several_threads) {
 }
 END_TEST
 
+/* ---- what is computed while it is written ---- */
+
+enum { LARGE = 100000 }; /* floats: several pieces */
+
+/* -1, -2, ... where the message has no data; otherwise what it has. */
+static void fill_counting(const void *user, size_t offset, size_t size, void *out) {
+  static size_t next_offset;
+  const float *first = user;
+  if (offset != 0) ck_assert_uint_eq(offset, next_offset);
+  ck_assert_uint_eq(offset % 64, 0);
+  next_offset = offset + size;
+  for (size_t i = 0; i < size / sizeof(float); i++) ((float *)out)[i] = *first - (float)(offset / sizeof(float) + i);
+}
+
+static const float first_value = -1;
+
+static pleat_status computed_bytes(void *user, const Onnx__TensorProto *tensor, pleat_proto_stored *out,
+                                   pleat_error *error) {
+  if (tensor->has_raw_data || tensor->n_external_data > 0) return bytes_of(user, tensor, out, error);
+  *out = (pleat_proto_stored){
+      .size = (size_t)tensor->dims[0] * sizeof(float), .fill = fill_counting, .user = &first_value};
+  return PLEAT_OK;
+}
+
+static wire wire_computed(const char *name, size_t count) {
+  wire t = {0};
+  wire_number(&t, TENSOR_DIMS, count);
+  wire_number(&t, TENSOR_TYPE, 1);
+  wire_text(&t, TENSOR_NAME, name);
+  return t;
+}
+
+/* Two computed tensors, the second of which is external in name, around stored ones; and one computed in an attribute.
+ */
+static pleat_proto *load_computed_model(void) {
+  wire graph = {0}, node = {0}, attribute = {0}, tensor;
+  tensor = wire_computed("inner", 3);
+  wire_child(&attribute, ATTRIBUTE_TENSOR, &tensor);
+  wire_child(&node, NODE_ATTRIBUTE, &attribute);
+  wire_child(&graph, GRAPH_NODE, &node);
+  tensor = wire_computed("a", LARGE);
+  wire_child(&graph, GRAPH_INITIALIZER, &tensor);
+  tensor = wire_tensor("b", 40, 3.0f);
+  wire_child(&graph, GRAPH_INITIALIZER, &tensor);
+  tensor = wire_computed("c", LARGE + 7);
+  wire_number(&tensor, TENSOR_LOCATION, 1);
+  wire_child(&graph, GRAPH_INITIALIZER, &tensor);
+  tensor = wire_external("d", 54, "weights", "40", NULL);
+  wire_child(&graph, GRAPH_INITIALIZER, &tensor);
+  wire w = wire_model(&graph);
+  pleat_proto *proto;
+  ck_assert_int_eq(pleat_proto_load_memory(w.data, w.size, folder, &proto, NULL), PLEAT_OK);
+  free(w.data);
+  return proto;
+}
+
+static void check_computed_model(pleat_proto *proto) {
+  const Onnx__GraphProto *graph = pleat_proto_model(proto)->graph;
+  Onnx__TensorProto **t = graph->initializer;
+  check_bytes(proto, graph->node[0]->attribute[0]->t, 3, -1.0f, -1.0f);
+  check_bytes(proto, t[0], LARGE, -1.0f, -1.0f);
+  check_bytes(proto, t[1], 40, 3.0f, 1.0f);
+  check_bytes(proto, t[2], LARGE + 7, -1.0f, -1.0f);
+  check_bytes(proto, t[3], 54, -11.0f, -1.0f);
+}
+
+START_TEST(computed_while_writing) {
+  static const struct {
+    pleat_external external;
+    bool is_external[4];
+  } cases[] = {{PLEAT_EXTERNAL_KEEP, {false, false, true, true}},
+               {PLEAT_EXTERNAL_INLINE, {false, false, false, false}},
+               {PLEAT_EXTERNAL_FILE, {true, false, true, true}}};
+  char out[128];
+  pleat_proto *proto = load_computed_model(), *again;
+  path_in(folder, "computed.onnx", out, sizeof out);
+  ck_assert_int_eq(pleat_proto_save(pleat_proto_model(proto), out, cases[_i].external, computed_bytes, proto, NULL),
+                   PLEAT_OK);
+  ck_assert_int_eq(pleat_proto_load(out, &again, NULL), PLEAT_OK);
+  check_computed_model(again);
+  for (size_t i = 0; i < 4; i++) {
+    const Onnx__TensorProto *tensor = pleat_proto_model(again)->graph->initializer[i];
+    ck_assert_int_eq(pleat_proto_tensor_is_external(tensor), cases[_i].is_external[i]);
+  }
+  pleat_proto_destroy(again);
+  pleat_proto_destroy(proto);
+}
+END_TEST
+
+/* In memory, what is external stays where it is; what is computed has nowhere else to be. */
+START_TEST(computed_into_memory) {
+  void *data;
+  size_t size;
+  pleat_proto *proto = load_computed_model(), *again;
+  ck_assert_int_eq(pleat_proto_pack_model(pleat_proto_model(proto), computed_bytes, proto, &data, &size, NULL),
+                   PLEAT_OK);
+  ck_assert_int_eq(pleat_proto_load_memory(data, size, folder, &again, NULL), PLEAT_OK);
+  free(data);
+  check_computed_model(again);
+  Onnx__TensorProto **t = pleat_proto_model(again)->graph->initializer;
+  ck_assert(!pleat_proto_tensor_is_external(t[2]) && pleat_proto_tensor_is_external(t[3]));
+  ck_assert_str_eq(t[3]->external_data[0]->value, "weights");
+  pleat_proto_destroy(again);
+  pleat_proto_destroy(proto);
+}
+END_TEST
+
+/* What was given back is read again: from the file, and, where there is none, it was never given away. */
+START_TEST(given_back_and_read_again) {
+  enum { COUNT = 20000 };
+  wire graph = {0}, tensor = wire_tensor("a", COUNT, 1.0f);
+  wire_child(&graph, GRAPH_INITIALIZER, &tensor);
+  wire w = wire_model(&graph);
+  ck_assert_int_eq(pleat_write_file(model_path, w.data, w.size, NULL), PLEAT_OK);
+  for (int mapped = 0; mapped < 2; mapped++) {
+    pleat_proto *proto;
+    ck_assert_int_eq(mapped ? pleat_proto_load(model_path, &proto, NULL)
+                            : pleat_proto_load_memory(w.data, w.size, NULL, &proto, NULL),
+                     PLEAT_OK);
+    const Onnx__TensorProto *a = pleat_proto_model(proto)->graph->initializer[0];
+    check_bytes(proto, a, COUNT, 1.0f, 1.0f);
+    pleat_proto_give_back(proto, a->raw_data.data, a->raw_data.len);
+    check_bytes(proto, a, COUNT, 1.0f, 1.0f);
+    pleat_proto_give_back(proto, &graph, sizeof graph); /* nothing of the model's: left alone */
+    pleat_proto_give_back_all(proto);
+    check_bytes(proto, a, COUNT, 1.0f, 1.0f);
+    pleat_proto_destroy(proto);
+  }
+  free(w.data);
+}
+END_TEST
+
 Suite *make_suite(void);
 Suite *make_suite(void) {
   Suite *suite = suite_create("proto_save");
@@ -370,6 +502,9 @@ Suite *make_suite(void) {
   tcase_add_loop_test(tcase, external_refused, 0, (int)(sizeof refused / sizeof *refused));
   tcase_add_test(tcase, external_from_memory);
   tcase_add_test(tcase, external_from_several_threads);
+  tcase_add_loop_test(tcase, computed_while_writing, 0, 3);
+  tcase_add_test(tcase, computed_into_memory);
+  tcase_add_test(tcase, given_back_and_read_again);
   suite_add_tcase(suite, tcase);
   return suite;
 }
