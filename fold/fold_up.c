@@ -76,7 +76,7 @@ static void report_folded(const pleat_push *push, const pleat_node *node) {
     return;
   }
   pleat_report_folded_with(push->ctx, push->ctx->pass, node, push->target,
-                           "into a copy of '%s', whose own result is still read",
+                           "a copy of '%s', whose own result is still read",
                            pleat_node_label(push->copied, label, sizeof label));
 }
 

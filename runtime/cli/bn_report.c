@@ -21,6 +21,7 @@ enum {
   ROW = 18,
   BOTTOM = 48,
   NAME_LENGTH = 42, /* characters of a name that have room */
+  NOTE_LENGTH = 80, /* and of what stands beside a row */
   DECADES = 8,      /* of |scale|, at most */
 };
 
@@ -41,8 +42,9 @@ typedef struct spread {
 typedef struct row {
   const pleat_norm *norm;
   spread scale, shift;
-  size_t zeros; /* channels whose scale is 0 */
-  char note[160];
+  size_t zeros;       /* channels whose scale is 0 */
+  char note[160];     /* why it is risky */
+  const char *remark; /* what the fold says of it beyond where it went; "" for nothing */
 } row;
 
 /* A panel: `low` and `high` are positions on the transformed axis. */
@@ -89,8 +91,17 @@ static void add_note(row *row, const char *format, double value, size_t count) {
   else snprintf(end, sizeof row->note - (size_t)(end - row->note), format, value);
 }
 
-static row measure(const pleat_norm *norm) {
-  row row = {.norm = norm};
+/* The fold's remark on a layer that it folded. */
+static const char *remark_on(const pleat_fold_report *report, const char *node) {
+  for (size_t i = 0; i < report->entry_count; i++) {
+    const pleat_fold_entry *entry = &report->entries[i];
+    if (entry->action == PLEAT_FOLD_FOLDED && strcmp(entry->node, node) == 0) return entry->reason;
+  }
+  return "";
+}
+
+static row measure(const pleat_norm *norm, const pleat_fold_report *report) {
+  row row = {.norm = norm, .remark = remark_on(report, norm->node)};
   const size_t count = norm->channels;
   if (count == 0) return row;
   double *values = cli_calloc(count, sizeof *values);
@@ -236,13 +247,30 @@ static void draw_spread(FILE *file, const panel *panel, const spread *spread, do
           median, middle - 5, median, middle + 5);
 }
 
+/* Beside the row: what is risky about it, else what is unusual; then what the fold says. */
+static void put_notes(FILE *file, const row *row, double x, double y) {
+  const bool risky = row->note[0] != '\0';
+  char note[2 * sizeof row->note + NOTE_LENGTH] = "";
+  if (risky) snprintf(note, sizeof note, "%s", row->note);
+  else if (row->zeros > 0) snprintf(note, sizeof note, "s = 0: %zu ch.", row->zeros);
+  if (*row->remark) {
+    const size_t used = strlen(note);
+    snprintf(note + used, sizeof note - used, "%sinto %s", used > 0 ? "; " : "", row->remark);
+  }
+  if (note[0] != '\0') {
+    put_text(file, x, y, risky ? "fill=\"" RISK "\"" : "fill=\"" FAINT "\"", note, NOTE_LENGTH);
+  }
+}
+
 static void draw_row(FILE *file, const row *row, size_t index, const panel *scale, const panel *shift) {
   const double y = TOP + (double)(index * ROW), text = y + 13;
   const bool risky = row->note[0] != '\0';
   fputs("<g>", file);
   fputs("<title>", file);
   put_escaped(file, row->norm->node, SIZE_MAX);
-  fprintf(file, ": %zu channels</title>\n", row->norm->channels);
+  fprintf(file, ": %zu channels%s", row->norm->channels, *row->remark ? "; folded into " : "");
+  put_escaped(file, row->remark, SIZE_MAX);
+  fputs("</title>\n", file);
   put_text(file, LEFT, text,
            risky ? "text-anchor=\"end\" fill=\"" RISK "\" font-weight=\"bold\""
                  : "text-anchor=\"end\" fill=\"" INK "\"",
@@ -253,14 +281,7 @@ static void draw_row(FILE *file, const row *row, size_t index, const panel *scal
     draw_spread(file, scale, &row->scale, y, risky ? RISK : CALM);
     draw_spread(file, shift, &row->shift, y, risky ? RISK : CALM);
   }
-  const double notes = shift->left + PANEL + 12;
-  if (risky) {
-    put_text(file, notes, text, "fill=\"" RISK "\"", row->note, sizeof row->note);
-  } else if (row->zeros > 0) {
-    char note[64];
-    snprintf(note, sizeof note, "s = 0: %zu ch.", row->zeros);
-    put_text(file, notes, text, "fill=\"" FAINT "\"", note, sizeof note);
-  }
+  put_notes(file, row, shift->left + PANEL + 12, text);
   fputs("</g>\n", file);
 }
 
@@ -300,13 +321,14 @@ static void draw(FILE *file, const char *title, const row *rows, size_t count) {
   fputs("</svg>\n", file);
 }
 
-pleat_status bn_report_write(const char *path, const char *title, const pleat_norm_list *norms, pleat_error *error) {
+pleat_status bn_report_write(const char *path, const char *title, const pleat_norm_list *norms,
+                             const pleat_fold_report *report, pleat_error *error) {
   char *data = NULL;
   size_t size = 0;
   FILE *file = open_memstream(&data, &size);
   if (!file) return cli_error(error, PLEAT_OUT_OF_MEMORY, path, "no memory for the picture: %s", strerror(errno));
   row *rows = cli_calloc(norms->count, sizeof *rows);
-  for (size_t i = 0; i < norms->count; i++) rows[i] = measure(&norms->norms[i]);
+  for (size_t i = 0; i < norms->count; i++) rows[i] = measure(&norms->norms[i], report);
   draw(file, title, rows, norms->count);
   free(rows);
   const bool lost = ferror(file) != 0;

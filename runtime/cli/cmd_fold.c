@@ -7,6 +7,7 @@
 #include "files.h"
 #include "fold.h"
 #include "inputs.h"
+#include "session.h"
 #include "text.h"
 
 enum { DEFAULT_CHECKS = 3 };
@@ -226,7 +227,7 @@ static pleat_status write_bn_report(job *job) {
   pleat_norm_list *norms = NULL;
   pleat_status status = pleat_model_norms(job->model, &norms, &job->error);
   if (status == PLEAT_OK)
-    status = bn_report_write(job->args->bn_report, job->args->base.operands.items[0], norms, &job->error);
+    status = bn_report_write(job->args->bn_report, job->args->base.operands.items[0], norms, job->report, &job->error);
   pleat_norm_list_destroy(norms);
   return status;
 }
@@ -263,6 +264,7 @@ static int run_job(job *job) {
   int result = CLI_OK;
   pleat_status status = pleat_model_load(path, &job->model, &job->error);
   if (status == PLEAT_OK) {
+    warn_of_model(job->cli, job->model, path);
     result = prepare(job, &shapes);
     if (result == CLI_OK) status = work(job, &shapes);
     release_shapes(&shapes);

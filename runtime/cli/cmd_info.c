@@ -8,6 +8,7 @@
 
 #include "info.h"
 #include "inputs.h"
+#include "session.h"
 
 typedef struct info_args {
   cli_args base;
@@ -113,6 +114,7 @@ static int run(cli *cli, const void *arguments) {
   facts facts = {.path = args->base.operands.items[0]};
   shape_list shapes = {0};
   if (pleat_model_load(facts.path, &facts.model, &error) != PLEAT_OK) return cli_fail(cli, &error);
+  warn_of_model(cli, facts.model, facts.path);
   facts.file_bytes = files_size(facts.path);
   int result = describe(cli, args, &facts, &shapes);
   if (result == CLI_OK) {

@@ -139,6 +139,7 @@ static int validate_model(const cli *cli, const validate_args *args, const check
   pleat_error error = PLEAT_ERROR_INIT;
   loaded loaded;
   if (check_open(operands->items[0], check, &loaded, &error) != PLEAT_OK) return conclude_error(cli, args, &error);
+  warn_of_model(cli, loaded.model, operands->items[0]);
   int result;
   if (operands->count > 1) {
     result = validate_sets(cli, args, check, &loaded, operands->items + 1, operands->count - 1);

@@ -16,7 +16,8 @@ cJSON *fold_check_json(const pleat_check_report *check);
 /* ---- bn_report.c ---- */
 
 /* Writes an SVG picture: for each layer the range, quartiles and median of |scale| and shift over the channels; layers
- * that are numerically risky stand out. `title` names the model. */
-pleat_status bn_report_write(const char *path, const char *title, const pleat_norm_list *norms, pleat_error *error);
+ * that are numerically risky stand out, and remarks of the fold stand beside them. `title` names the model. */
+pleat_status bn_report_write(const char *path, const char *title, const pleat_norm_list *norms,
+                             const pleat_fold_report *report, pleat_error *error);
 
 #endif

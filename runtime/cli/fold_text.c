@@ -20,8 +20,9 @@ void fold_print_entries(const pleat_fold_report *report, bool all, FILE *file) {
       text_table_cell(table, "%s", action_names[action]);
       text_table_cell(table, "%s", entry->op_type);
       text_table_cell(table, "%s", entry->node);
-      if (action == PLEAT_FOLD_FOLDED) text_table_cell(table, "into %s", entry->target);
-      else text_table_cell(table, "%s", entry->reason);
+      if (action != PLEAT_FOLD_FOLDED) text_table_cell(table, "%s", entry->reason);
+      else if (*entry->reason) text_table_cell(table, "into %s, %s", entry->target, entry->reason);
+      else text_table_cell(table, "into %s", entry->target);
     }
   }
   text_table_print(table, file, 0);

@@ -11,10 +11,17 @@
 #include <time.h>
 #include <unistd.h>
 
+void warn_of_model(const cli *cli, const pleat_model *model, const char *path) {
+  char text[512];
+  const char *warning = pleat_model_warning(model, text, sizeof text);
+  if (warning) cli_note(cli, "%s: warning: %s", path, warning);
+}
+
 int loaded_init(const cli *cli, const char *path, const pleat_session_options *options, loaded *out_loaded) {
   pleat_error error = PLEAT_ERROR_INIT;
   *out_loaded = (loaded){0};
   pleat_status status = pleat_model_load(path, &out_loaded->model, &error);
+  if (status == PLEAT_OK) warn_of_model(cli, out_loaded->model, path);
   if (status == PLEAT_OK) status = pleat_session_create(out_loaded->model, options, &out_loaded->session, &error);
   if (status == PLEAT_OK) return CLI_OK;
   loaded_deinit(out_loaded);

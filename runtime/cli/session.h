@@ -9,6 +9,9 @@ typedef struct loaded {
   pleat_session *session;
 } loaded;
 
+/* One line on stderr when the model is newer than what is known here. */
+void warn_of_model(const cli *cli, const pleat_model *model, const char *path);
+
 /* Loads and compiles. `options->taps` that name nothing are a usage error. Returns CLI_OK or the code of an error that
  * was printed. */
 int loaded_init(const cli *cli, const char *path, const pleat_session_options *options, loaded *out_loaded);

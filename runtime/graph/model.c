@@ -6,6 +6,7 @@
 #include "graph/graph_private.h"
 #include "ops/packs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,6 +149,39 @@ pleat_status pleat_model_save_memory(const pleat_model *model, void **out_data, 
   *out_data = NULL;
   *out_size = 0;
   return pleat_proto_pack_model(model->message, tensor_bytes, (void *)(uintptr_t)model, out_data, out_size, error);
+}
+
+/* The highest version of ai.onnx's operators that is asked for. */
+static int64_t newest_opset(const Onnx__ModelProto *message) {
+  int64_t newest = 0;
+  for (size_t f = 0; f <= message->n_functions; f++) {
+    const Onnx__FunctionProto *function = f < message->n_functions ? message->functions[f] : NULL;
+    const size_t count = function != NULL ? function->n_opset_import : message->n_opset_import;
+    for (size_t i = 0; i < count; i++) {
+      const Onnx__OperatorSetIdProto *opset = (function != NULL ? function->opset_import : message->opset_import)[i];
+      if (pleat_normal_domain(opset->domain)[0] == '\0' && opset->version > newest) newest = opset->version;
+    }
+  }
+  return newest;
+}
+
+const char *pleat_model_warning(const pleat_model *model, char *buffer, size_t size) {
+  if (size == 0) return NULL;
+  buffer[0] = '\0';
+  const int64_t ir_version = model->message->ir_version, opset = newest_opset(model->message);
+  size_t used = 0;
+  if (ir_version > PLEAT_NEWEST_IR_VERSION) {
+    int wrote =
+        snprintf(buffer, size, "IR version %lld is newer than %d, the newest known here: what it added is ignored",
+                 (long long)ir_version, PLEAT_NEWEST_IR_VERSION);
+    used = wrote > 0 && (size_t)wrote < size ? (size_t)wrote : size - 1;
+  }
+  if (opset > PLEAT_NEWEST_OPSET) {
+    snprintf(buffer + used, size - used,
+             "%sopset %lld is newer than %d, the newest known here: operators that it changed are taken as they were",
+             used > 0 ? "; " : "", (long long)opset, PLEAT_NEWEST_OPSET);
+  }
+  return buffer[0] != '\0' ? buffer : NULL;
 }
 
 pleat_model *pleat_model_retain(pleat_model *model) {

@@ -52,6 +52,24 @@ def conv_bn():
     return model(nodes, [value("x", ["batch", 1, 5, 5])], [value("y", ["batch", 2, 3, 3])], constants)
 
 
+def shared():
+    """A convolution whose result is also read as it is: its BatchNormalization folds into a copy only."""
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"], name="conv"), norm("c", "n", "bn"),
+             helper.make_node("Relu", ["c"], ["r"], name="relu"),
+             helper.make_node("Add", ["n", "r"], ["y"], name="add")]
+    constants = [constant("w", np.arange(18).reshape(2, 1, 3, 3) / 16 - 0.5)]
+    constants += norm_constants("bn", [1, 2], [0.5, -0.5], [0.25, 0.5], [1, 4])
+    return model(nodes, [value("x", ["batch", 1, 5, 5])], [value("y", ["batch", 2, 3, 3])], constants)
+
+
+def later(ir_version, opset):
+    """y = relu(a + b), of versions that may not be known yet."""
+    message = add()
+    message.ir_version = ir_version
+    message.opset_import[0].version = opset
+    return message
+
+
 def classifier():
     """A linear layer and its softmax: an output of scores, and one of probabilities."""
     weights = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]]
@@ -125,6 +143,9 @@ def main():
     write("models/add.onnx", add())
     write("models/conv_bn.onnx", conv_bn())
     write("models/classifier.onnx", classifier())
+    write("models/shared.onnx", shared())
+    write("models/later_ir.onnx", later(14, 26))
+    write("models/later_opset.onnx", later(13, 27))
     write("models/unsupported.onnx", unsupported())
     write("models/norms.onnx", norms())
     write("models/half.onnx", half())

@@ -29,7 +29,7 @@ START_TEST(copies_a_convolution) {
   check_fold(&b, (fold_expectation){.inputs = {"2,3,5,5"},
                                     .nodes = 3,
                                     .target = "conv_copy",
-                                    .reason = "into a copy of 'conv', whose own result is still read",
+                                    .reason = "a copy of 'conv', whose own result is still read",
                                     .options = &duplicate});
 }
 END_TEST

@@ -120,6 +120,34 @@ START_TEST(describes_subgraphs_and_unsupported) {
 }
 END_TEST
 
+/* What is newer than this library: of the model, or of a function of it. */
+START_TEST(warns_of_later_versions) {
+  static const struct {
+    int64_t ir, opset, function;
+    const char *words; /* NULL: no warning */
+  } cases[] = {
+      {PLEAT_NEWEST_IR_VERSION, PLEAT_NEWEST_OPSET, PLEAT_NEWEST_OPSET, NULL},
+      {14, 18, 18, "IR version 14 is newer than 13, the newest known here: what it added is ignored"},
+      {8, 27, 18, "opset 27 is newer than 26, the newest known here: operators that it changed are taken as they were"},
+      {8, 18, 30, "opset 30 is newer than 26"},
+      {99, 27, 18, "ignored; opset 27 is newer"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    char text[512];
+    builder b = build_begin(cases[i].ir, cases[i].opset);
+    Onnx__FunctionProto *function = build_function(&b, "Block", "a", "c");
+    build_body(&b, function, "Relu", "relu", "a", "c");
+    function->opset_import[0]->version = cases[i].function;
+    pleat_model *model = build_model(&b);
+    const char *warning = pleat_model_warning(model, text, sizeof text);
+    if (cases[i].words == NULL) ck_assert_ptr_null(warning);
+    else ck_assert_msg(warning != NULL && strstr(warning, cases[i].words) != NULL, "%zu: %s", i, text);
+    ck_assert_ptr_null(pleat_model_warning(model, text, 0));
+    pleat_model_release(model);
+  }
+}
+END_TEST
+
 START_TEST(saves_and_loads) {
   char path[] = "/tmp/pleat-graph-XXXXXX";
   int fd = mkstemp(path);
@@ -164,6 +192,7 @@ Suite *make_suite(void) {
   tcase_add_test(tcase, describes_with_unknown_shapes);
   tcase_add_test(tcase, describes_with_given_shapes);
   tcase_add_test(tcase, describes_subgraphs_and_unsupported);
+  tcase_add_test(tcase, warns_of_later_versions);
   tcase_add_test(tcase, saves_and_loads);
   tcase_add_test(tcase, load_errors);
   suite_add_tcase(suite, tcase);

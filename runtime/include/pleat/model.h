@@ -91,6 +91,14 @@ PLEAT_API pleat_status pleat_model_save_memory(const pleat_model *model, void **
 PLEAT_API pleat_model *pleat_model_retain(pleat_model *model);
 PLEAT_API void pleat_model_release(pleat_model *model); /* NULL is accepted */
 
+/* The newest versions of the format and of ai.onnx's operators that are known here. A model of later ones is not
+ * refused: most operators stay what they were. */
+enum { PLEAT_NEWEST_IR_VERSION = 13, PLEAT_NEWEST_OPSET = 26 };
+
+/* What a user should be warned of: in what the model (or a function of it) is newer than what is known here, in words.
+ * Writes it into `buffer` of `size` bytes (always terminated) and returns `buffer`, or NULL when there is nothing. */
+PLEAT_API const char *pleat_model_warning(const pleat_model *model, char *buffer, size_t size);
+
 /* Fixes dimensions before asking for shapes: `names[i]` is an input's name, `ranks[i]`/`dims[i]` its shape. */
 typedef struct pleat_input_shape {
   const char *name;
