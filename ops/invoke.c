@@ -117,10 +117,11 @@ static const pleat_kernel *const *next_kernel(const pleat_kernel *const *kernel,
   char text[64];
   for (; *kernel != NULL; kernel++) {
     if (call->reference_only && kernel[1] != NULL) continue;
-    *out_status = provide(*kernel, call);
-    if (*out_status != PLEAT_OK) break;
     const char *reason = refusal(*kernel, call, text, sizeof text);
-    if (reason == NULL) break;
+    if (reason == NULL) {
+      *out_status = provide(*kernel, call);
+      break;
+    }
     add_reason(why, (*kernel)->name, reason);
   }
   return kernel;

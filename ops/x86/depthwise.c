@@ -1,7 +1,7 @@
 /* Depthwise convolutions (every channel by a filter of its own) with windows of odd width up to 7 that move by 1 or 2;
  * what they do up and down is free. There is nothing to pack but the weights, and no padded copy: rows of outputs are
  * made one after the other where the inputs lie (depthwise.inc). */
-#include <stdlib.h>
+#include <string.h>
 
 #include "core/memory.h"
 #include "core/parallel.h"
@@ -10,7 +10,7 @@
 typedef struct depthwise {
   pleat_x86_conv conv;
   pleat_x86_depthwise_function *rows;
-  float *weights; /* [blocks][taps][lanes] */
+  const float *weights; /* [blocks][taps][lanes] */
 } depthwise;
 
 static const char *supports(const pleat_call *call) {
@@ -26,28 +26,44 @@ static const char *supports(const pleat_call *call) {
   return NULL;
 }
 
+static pleat_status fill(const pleat_pack_source *source, const void *user, void *pack, pleat_error *error) {
+  const pleat_x86_conv *conv = user;
+  const size_t count = pleat_pack_tensor(source)->count, bytes = count * sizeof(float);
+  const int taps = conv->kernel[0] * conv->kernel[1], lanes = conv->code->lanes;
+  float *w = pleat_block_alloc(bytes), *to = pack;
+  if (w == NULL) return PLEAT_OOM(error);
+  pleat_pack_read(source, 0, count, w);
+  for (int first = 0; first < conv->in_blocks * lanes; first += lanes) {
+    for (int tap = 0; tap < taps; tap++, to += lanes) {
+      for (int k = 0; k < lanes && first + k < conv->in_channels; k++)
+        to[k] = w[(size_t)(first + k) * (size_t)taps + (size_t)tap];
+    }
+  }
+  pleat_block_free(w, bytes);
+  return PLEAT_OK;
+}
+
 static pleat_status prepare(pleat_call *call) {
+  struct {
+    char kernel[16];
+    int lanes;
+  } key;
+  const void *pack = NULL;
   depthwise *d = pleat_call_state(call, sizeof *d);
   if (d == NULL) return PLEAT_OOM(call->error);
   pleat_x86_conv *conv = &d->conv;
   PLEAT_TRY(pleat_x86_describe_conv(call, conv));
-  const int taps = conv->kernel[0] * conv->kernel[1], lanes = conv->code->lanes;
-  const float *w = call->inputs[PLEAT_X86_W]->data;
   d->rows = conv->code->depthwise[conv->kernel[1] / 2][conv->stride[1] - 1];
-  d->weights = pleat_alloc_aligned((size_t)conv->in_blocks * (size_t)taps * (size_t)lanes * sizeof *d->weights);
-  if (d->weights == NULL) return PLEAT_OOM(call->error);
-  float *to = d->weights;
-  for (int first = 0; first < conv->in_blocks * lanes; first += lanes) {
-    for (int tap = 0; tap < taps; tap++, to += lanes) {
-      for (int k = 0; k < lanes; k++)
-        to[k] = first + k < conv->in_channels ? w[(size_t)(first + k) * (size_t)taps + (size_t)tap] : 0;
-    }
-  }
+  memset(&key, 0, sizeof key);
+  memcpy(key.kernel, "x86 depthwise", sizeof "x86 depthwise");
+  key.lanes = conv->code->lanes;
+  const size_t taps = (size_t)(conv->kernel[0] * conv->kernel[1]);
+  const size_t floats = (size_t)conv->in_blocks * taps * (size_t)conv->code->lanes;
+  const pleat_pack_format format = {
+      .key = &key, .key_size = sizeof key, .bytes = floats * sizeof(float), .fill = fill, .user = conv};
+  PLEAT_TRY(pleat_call_pack(call, PLEAT_X86_W, &format, &pack));
+  d->weights = pack;
   return PLEAT_OK;
-}
-
-static void release(void *state) {
-  free(((depthwise *)state)->weights);
 }
 
 /* Rows [from, to), counted through all blocks of all samples. */
@@ -87,4 +103,4 @@ const pleat_kernel pleat_x86_depthwise = {.name = "depthwise",
                                           .supports = supports,
                                           .prepare = prepare,
                                           .run = run,
-                                          .release = release};
+                                          .packs = 1u << PLEAT_X86_W};

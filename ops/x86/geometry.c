@@ -130,14 +130,15 @@ static void pack_run(const packing *work, int group, int first, int pairs, const
 
 /* Some pairs after another, so that the filters are never there as a whole besides their pack. */
 static pleat_status fill(const pleat_pack_source *source, const void *user, void *pack, pleat_error *error) {
-  enum { READ_BYTES = 4 << 20 };
+  enum { READ_BYTES = 2 << 20 };
   const packing *work = user;
   const pleat_x86_conv *conv = work->conv;
   const size_t filter = (size_t)conv->in_channels * (size_t)(conv->kernel[0] * conv->kernel[1]);
   const int width = 2 * conv->code->lanes, pairs = pleat_x86_divide_up(conv->out_blocks, 2);
   const size_t fit = READ_BYTES / sizeof(float) / (filter * (size_t)width) + 1;
   const int run = fit < (size_t)pairs ? (int)fit : pairs;
-  float *filters = pleat_alloc_aligned((size_t)run * (size_t)width * filter * sizeof *filters);
+  const size_t bytes = (size_t)run * (size_t)width * filter * sizeof(float);
+  float *filters = pleat_block_alloc(bytes);
   if (filters == NULL) return PLEAT_OOM(error);
   for (int group = 0; group < conv->groups; group++) {
     for (int first = 0; first < pairs; first += run) {
@@ -148,7 +149,7 @@ static pleat_status fill(const pleat_pack_source *source, const void *user, void
       pack_run(work, group, first, some, filters, pack);
     }
   }
-  free(filters);
+  pleat_block_free(filters, bytes);
   return PLEAT_OK;
 }
 
