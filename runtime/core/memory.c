@@ -1,6 +1,6 @@
 /* Blocks of memory. The large ones come straight from the system and go back to it: glibc would do that by itself only
- * until the first one was freed, since that raises its threshold, up to 32 MiB. Address sanitizer watches the heap only,
- * so under it all blocks come from there. */
+ * until the first one was freed, since that raises its threshold, up to 32 MiB. Address sanitizer watches the heap
+ * only, so under it all blocks come from there. */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "core/memory.h"
 

@@ -59,7 +59,8 @@ def make_model(folder, seed):
     path = os.path.join(folder, "large.onnx")
     with open(path, "wb") as file:
         file.write(model.SerializeToString())
-    places = sorted(numbers.sample(range(LAYERS * CHANNELS * OUTPUTS), PROBES - 2) + [0, LAYERS * CHANNELS * OUTPUTS - 1])
+    count = LAYERS * CHANNELS * OUTPUTS
+    places = sorted(numbers.sample(range(count), PROBES - 2) + [0, count - 1])
     weights = {place: numbers.uniform(-1, 1) for place in places}
     with open(os.path.join(folder, "weights"), "wb") as file:
         file.truncate(TOTAL)
