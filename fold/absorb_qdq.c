@@ -41,7 +41,9 @@ static pleat_status fold_scales(pleat_push *push, pleat_node *dequantize, int ax
   }
   PLEAT_CHECK(pleat_absorb_scaled(push, given, affine, channels, 1, given->tensor.count, &scaled));
   if (scaled == NULL || !push->commit) goto fail;
-  dequantize->outputs[0]->constant = NULL; /* it may have been computed for somebody who wanted to see it */
+  /* The weight may have been computed for somebody who wanted to see it. */
+  dequantize->outputs[0]->constant = NULL;
+  dequantize->outputs[0]->recipe = NULL;
   status = pleat_push_set_recipe(push, dequantize, 1, "_folded", scaled);
   if (status == PLEAT_OK && spreads) {
     pleat_attr attr = {.name = "axis", .type = PLEAT_ATTR_INT, .i = axis};

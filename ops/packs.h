@@ -50,7 +50,7 @@ pleat_status pleat_call_pack(pleat_call *call, size_t input, const pleat_pack_fo
 pleat_status pleat_call_dense(pleat_call *call, size_t input, const void **out_data);
 
 /* fill: the elements first to first + count - 1, dense, in the type of the call's tensor. From any thread. Large pieces
- * (a MiB and more) are best: what they were read from leaves memory at once. Nothing is read twice for free. */
+ * (a MiB and more) are best: what they were read from leaves memory at once. What is read twice is computed twice. */
 void pleat_pack_read(const pleat_pack_source *source, size_t first, size_t count, void *out);
 /* The tensor as the kernel sees it: type, shape, count; no data. */
 const pleat_tensor *pleat_pack_tensor(const pleat_pack_source *source);

@@ -3,7 +3,7 @@
  * Writing goes to "<path>.tmp-<pid>-<n>", which is flushed to the disk and renamed. The new name is a new inode: a
  * mapping of the old file, from which the data may come, stays good. Permissions are what the umask leaves, as for any
  * new file; what is not a regular file (a device, a folder) is not replaced. */
-#define _GNU_SOURCE /* madvise; sync_file_range where there is one */
+#define _GNU_SOURCE /* madvise; fallocate and sync_file_range where there are */
 #include "proto/file.h"
 
 #include <errno.h>
@@ -133,6 +133,15 @@ fail:
   pleat_error_at_file(error, path);
   pleat_output_close(out);
   return status;
+}
+
+void pleat_output_reserve(pleat_output *out, size_t size) {
+#ifdef FALLOC_FL_KEEP_SIZE
+  if (size < START_BYTES) return;
+  if (fallocate(out->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) != 0 && errno == ENOSPC) out->error = errno;
+#else
+  (void)out, (void)size;
+#endif
 }
 
 /* The disk begins with what is written while the rest is still computed: the flush at the end has less to wait for. */

@@ -37,6 +37,8 @@ typedef struct pleat_output {
   { .fd = -1 }
 
 pleat_status pleat_output_open(const char *path, pleat_output *out, pleat_error *error);
+/* That many bytes will be written: a large file has its room on the disk from the start, or fails at once. */
+void pleat_output_reserve(pleat_output *out, size_t size);
 void pleat_output_write(pleat_output *out, const void *data, size_t size);
 void pleat_output_align(pleat_output *out, size_t alignment); /* writes zeros up to a multiple of a power of two */
 /* Everything is on the disk, still under the temporary name. */

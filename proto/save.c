@@ -250,6 +250,7 @@ static void append_to_output(ProtobufCBuffer *base, size_t size, const uint8_t *
 
 static pleat_status save_files(saver *s, const ProtobufCMessage *message, pleat_output *output) {
   PLEAT_TRY(pleat_output_open(s->path, output, s->error));
+  pleat_output_reserve(output, protobuf_c_message_get_packed_size(message));
   output_buffer buffer = {.base = {.append = append_to_output}, .output = output, .next = s->first, .piece = s->piece};
   protobuf_c_message_pack_to_buffer(message, &buffer.base);
   assert(buffer.next == NULL);

@@ -8,13 +8,13 @@
 #include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
-enum { MAPPED_BYTES = 0 };
+#define MAPPED_BYTES SIZE_MAX
 #else
-enum { MAPPED_BYTES = 1 << 17 }; /* from this size on; glibc's own threshold grows with what is freed */
+#define MAPPED_BYTES ((size_t)1 << 17)
 #endif
 
 static bool is_mapped(size_t bytes) {
-  return MAPPED_BYTES > 0 && bytes >= (size_t)MAPPED_BYTES;
+  return bytes >= MAPPED_BYTES;
 }
 
 void *pleat_block_alloc(size_t bytes) {

@@ -175,12 +175,12 @@ const void *pleat_recipe_in_place(const pleat_recipe *recipe) {
 
 /* ---- finite or not ---- */
 
-/* Floats without their sign are ordered as their bits are. */
+/* Floats without their sign are ordered as their bits are, as signed numbers too: what any vector unit compares. */
 static double find_magnitude_of_floats(const unsigned char *src, size_t count) {
-  uint32_t largest = 0;
+  int32_t largest = 0;
   float value;
   for (size_t i = 0; i < count; i++) {
-    uint32_t bits; /* as in load_float() */
+    int32_t bits; /* at any alignment */
     memcpy(&bits, src + i * sizeof bits, sizeof bits);
     bits &= 0x7fffffff;
     largest = bits > largest ? bits : largest;

@@ -271,7 +271,9 @@ pleat_status pleat_value_recipe(pleat_value *value, pleat_recipe **out_recipe, p
       const pleat_tensor *tensor = NULL;
       PLEAT_TRY(pleat_value_initial(value, &tensor, error));
       if (tensor == NULL || tensor->kind != PLEAT_KIND_TENSOR || tensor->dtype == PLEAT_STRING) return PLEAT_OK;
-      recipe = pleat_recipe_of(tensor, value, tensor->refs > 0 ? (pleat_tensor *)(uintptr_t)tensor : NULL);
+      /* A descriptor's data are the model's: the same for all graphs of it. */
+      recipe = tensor->refs > 0 ? pleat_recipe_of(tensor, value, (pleat_tensor *)(uintptr_t)tensor)
+                                : pleat_recipe_of(tensor, tensor->data, NULL);
     }
     value->recipe = pleat_arena_alloc(value->graph->root->arena, sizeof recipe);
     if (value->recipe == NULL) return PLEAT_OOM(error);

@@ -180,6 +180,7 @@ static pleat_status export_recipe(pleat_exporter *ex, const pleat_recipe *recipe
       pleat_tensor_release(owner);
       return PLEAT_OOM(ex->error);
     }
+    copy->origin = owner; /* which the model keeps; the graph's value may go */
   }
   onnx__tensor_proto__init(message);
   message->name = pleat_export_text(ex, name);

@@ -1,6 +1,7 @@
 /* Packed constants: made once for whoever asks for the same, and gone with the last that holds them; what plans and
  * sessions share, and that what they compute does not depend on it. */
 #include <pthread.h>
+#include <unistd.h>
 
 #include "model_builder.h"
 #include "ops/packs.h"
@@ -166,6 +167,12 @@ static builder two_convs(pleat_dtype dtype) {
   return b;
 }
 
+static pleat_tensor *stored_in(const pleat_model *model, const char *name) {
+  pleat_tensor *tensor = NULL;
+  ASSERT_OK(pleat_tensor_from_proto(pleat_model_proto(model), initializer_named(model, name), &tensor, error));
+  return tensor;
+}
+
 static pleat_tensor *run_shape(pleat_session *session, pleat_dtype dtype, const char *shape) {
   return run_one(session, noise_tensor(dtype, shape, 5));
 }
@@ -267,6 +274,59 @@ START_TEST(large_constants_read_as_they_are) {
 }
 END_TEST
 
+/* ---- memory ---- */
+
+/* Resident KiB of the mapping of a file; -1: the system does not tell. */
+static long resident(const char *path) {
+  char line[512];
+  long total = 0, kib;
+  bool is_ours = false;
+  FILE *file = fopen("/proc/self/smaps", "r");
+  if (file == NULL) return -1;
+  while (fgets(line, sizeof line, file) != NULL) {
+    if (strchr(line, '-') != NULL && strchr(line, '-') < strchr(line, ' ')) is_ours = strstr(line, path) != NULL;
+    if (is_ours && sscanf(line, "Rss: %ld", &kib) == 1) total += kib;
+  }
+  fclose(file);
+  return total;
+}
+
+/* A weight that was read while it was folded and packed does not stay in memory besides its pack. */
+START_TEST(what_was_packed_leaves_memory) {
+  enum { KIB = 1024 * 1024 * 4 / 1024 };
+  char path[] = "/tmp/pleat-packs-XXXXXX";
+  builder b = build_begin(8, MODEL_OPSET);
+  model_input(&b, "x", PLEAT_FLOAT, "1,1024,2,2");
+  noise_init(&b, "w", PLEAT_FLOAT, "1024,1024,1,1", -0.1, 0.1);
+  static const char *const parameters[] = {"scale", "beta", "mean", "var"};
+  for (size_t i = 0; i < 4; i++) noise_init(&b, parameters[i], PLEAT_FLOAT, "1024", 0.5, 1.5);
+  model_node(&b, "Conv", "conv", "x,w", "c");
+  model_node(&b, "BatchNormalization", "bn", "c,scale,beta,mean,var", "y");
+  model_output(&b, "y", PLEAT_FLOAT, "?");
+  pleat_model *built = build_model(&b), *model = NULL;
+  close(mkstemp(path));
+  ASSERT_OK(pleat_model_save(built, path, PLEAT_EXTERNAL_KEEP, error));
+  ASSERT_OK(pleat_model_load(path, &model, error));
+  if (resident(path) < 0) {
+    puts("skipped: the system does not tell what of a mapping is in memory");
+  } else {
+    pleat_tensor *w = stored_in(model, "w"); /* now it is in memory */
+    ck_assert_int_ge(resident(path), KIB / 2);
+    pleat_session *session = session_with(model, (pleat_session_options){.exact = true});
+    ck_assert_int_le(resident(path), KIB / 8);
+    pleat_tensor *y = run_shape(session, PLEAT_FLOAT, "1,1024,2,2");
+    ck_assert_int_le(resident(path), KIB / 8);
+    ck_assert_uint_ge(pleat_packs_bytes(model->packs), (size_t)KIB * 1024);
+    pleat_tensor_release(w);
+    pleat_tensor_release(y);
+    pleat_session_destroy(session);
+  }
+  pleat_model_release(built);
+  pleat_model_release(model);
+  unlink(path);
+}
+END_TEST
+
 /* ---- threads ---- */
 
 static void *use_model(void *user) {
@@ -299,6 +359,7 @@ Suite *make_suite(void) {
                                    a_pack_that_fails_is_not_kept, without_a_plan, NULL});
   add_tests(suite, "models",
             (const TTest *const[]){plans_and_sessions_share, halves_are_packed_as_floats,
-                                   large_constants_read_as_they_are, sessions_in_several_threads, NULL});
+                                   large_constants_read_as_they_are, what_was_packed_leaves_memory,
+                                   sessions_in_several_threads, NULL});
   return suite;
 }
