@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
 /* The value `old_name` of the original is, or is replaced by, `new_name`. */
 typedef struct pleat_rename {
   const char *old_name, *new_name;
@@ -192,33 +195,68 @@ void pleat_report_renamed(pleat_pass_context *ctx, const char *old_name, const c
   }
 }
 
-/* Where a name ends up: later renames of the new name are followed. */
-static const char *final_name(const pleat_report *report, size_t index) {
-  const char *name = report->renames[index].new_name;
-  for (size_t i = index + 1; i < report->rename_count; i++) {
-    if (strcmp(report->renames[i].old_name, name) == 0) name = report->renames[i].new_name;
-  }
-  return name;
+/* One name, while the record is written. */
+typedef struct pleat_name {
+  const char *name, *final;
+  UT_hash_handle hh;
+} pleat_name;
+
+/* The name's entry in the table, made when there is none; NULL when out of memory. */
+static pleat_name *name_in(pleat_name **table, pleat_name *fresh, const char *name) {
+  pleat_name *entry = NULL;
+  HASH_FIND(hh, *table, name, strlen(name), entry);
+  if (entry != NULL) return entry;
+  fresh->name = name;
+  HASH_ADD_KEYPTR(hh, *table, fresh->name, strlen(fresh->name), fresh);
+  return fresh->hh.tbl != NULL ? fresh : NULL;
 }
 
-/* A name that only existed in between has no place in the record. */
-static bool is_intermediate(const pleat_report *report, size_t index) {
-  for (size_t i = 0; i < index; i++) {
-    if (strcmp(report->renames[i].new_name, report->renames[index].old_name) == 0) return true;
+/* Where each rename's new name ends up: later renames of it are followed, so the last rename is looked at first. */
+static bool follow_renames(const pleat_report *report, pleat_name *entries, const char **finals) {
+  pleat_name *table = NULL;
+  bool good = true;
+  for (size_t i = report->rename_count; good && i-- > 0;) {
+    const pleat_rename *rename = &report->renames[i];
+    pleat_name *later = NULL;
+    HASH_FIND(hh, table, rename->new_name, strlen(rename->new_name), later);
+    finals[i] = later != NULL ? later->final : rename->new_name;
+    pleat_name *entry = name_in(&table, &entries[i], rename->old_name);
+    good = entry != NULL;
+    if (good) entry->final = finals[i];
   }
-  return false;
+  HASH_CLEAR(hh, table);
+  return good;
+}
+
+/* Names that only existed in between have no place in the record: their `finals` become NULL. */
+static bool drop_intermediate(const pleat_report *report, pleat_name *entries, const char **finals) {
+  pleat_name *table = NULL;
+  bool good = true;
+  for (size_t i = 0; good && i < report->rename_count; i++) {
+    pleat_name *earlier = NULL;
+    HASH_FIND(hh, table, report->renames[i].old_name, strlen(report->renames[i].old_name), earlier);
+    if (earlier != NULL) finals[i] = NULL;
+    good = name_in(&table, &entries[i], report->renames[i].new_name) != NULL;
+  }
+  HASH_CLEAR(hh, table);
+  return good;
 }
 
 const char *pleat_report_record(pleat_report *report) {
   size_t size = 1, used = 0;
-  for (size_t i = 0; i < report->rename_count; i++) {
-    size += strlen(report->renames[i].old_name) + strlen(final_name(report, i)) + 2;
+  const size_t count = report->rename_count;
+  pleat_name *entries = pleat_arena_array(report->arena, 2 * count, sizeof *entries);
+  const char **finals = pleat_arena_array(report->arena, count, sizeof(const char *));
+  if (report->out_of_memory || entries == NULL || finals == NULL) return NULL;
+  if (!follow_renames(report, entries, finals) || !drop_intermediate(report, entries + count, finals)) return NULL;
+  for (size_t i = 0; i < count; i++) {
+    if (finals[i] != NULL) size += strlen(report->renames[i].old_name) + strlen(finals[i]) + 2;
   }
   char *text = pleat_arena_alloc(report->arena, size);
-  if (text == NULL || report->out_of_memory) return NULL;
-  for (size_t i = 0; i < report->rename_count; i++) {
-    if (is_intermediate(report, i)) continue;
-    used += (size_t)snprintf(text + used, size - used, "%s\t%s\n", report->renames[i].old_name, final_name(report, i));
+  if (text == NULL) return NULL;
+  for (size_t i = 0; i < count; i++) {
+    if (finals[i] == NULL) continue;
+    used += (size_t)snprintf(text + used, size - used, "%s\t%s\n", report->renames[i].old_name, finals[i]);
   }
   return text;
 }

@@ -220,15 +220,30 @@ bool pleat_value_add_use(pleat_value *value, pleat_node *node, size_t index) {
   return PLEAT_PUSH(value->graph->root->arena, value->uses, value->use_count, value->use_capacity, use);
 }
 
-/* From the end, where a backward sweep over the nodes finds its uses at once. The order of the rest is kept. */
-void pleat_value_drop_use(pleat_value *value, const pleat_node *node, size_t index) {
-  for (size_t i = value->use_count; i-- > 0;) {
-    pleat_use *use = &value->uses[i];
-    if (use->node != node || use->index != index) continue;
-    memmove(use, use + 1, (value->use_count - i - 1) * sizeof *use);
-    value->use_count--;
-    return;
+/* The use's place among the value's uses; the count when there is none. Looks from both ends at once: passes that drop
+ * the uses of a shared value go over the nodes forwards or backwards. */
+static size_t find_use(const pleat_value *value, const pleat_node *node, size_t index) {
+  const size_t count = value->use_count;
+  for (size_t i = 0; i < (count + 1) / 2; i++) {
+    const pleat_use *front = &value->uses[i], *back = &value->uses[count - 1 - i];
+    if (back->node == node && back->index == index) return count - 1 - i;
+    if (front->node == node && front->index == index) return i;
   }
+  return count;
+}
+
+/* The order of the rest is kept. The shorter part moves; what becomes free in front is given up. */
+void pleat_value_drop_use(pleat_value *value, const pleat_node *node, size_t index) {
+  const size_t place = find_use(value, node, index), count = value->use_count;
+  if (place == count) return;
+  if (place < count / 2) {
+    memmove(value->uses + 1, value->uses, place * sizeof *value->uses);
+    value->uses++;
+    value->use_capacity--;
+  } else {
+    memmove(&value->uses[place], &value->uses[place + 1], (count - place - 1) * sizeof *value->uses);
+  }
+  value->use_count--;
 }
 
 void pleat_value_forget(pleat_value *value) {

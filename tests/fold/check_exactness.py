@@ -15,12 +15,13 @@ import sys
 
 SKIPPED = 77
 BAR = 2.0
-RUNS = "3"
+RUNS = 10
+MORE_RUNS = 40  # the largest error of few runs is a matter of chance: what is above the bar is measured once more
 
 
-def fold(pleat, model, *options):
+def fold(pleat, model, runs, *options):
     """(report, None), or (None, what went wrong)"""
-    command = [pleat, "fold", model, "-n", f"--check={RUNS}", "--json", "-", *options]
+    command = [pleat, "fold", model, "-n", f"--check={runs}", "--json", "-", *options]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode not in (0, 1):  # 1: refused, with a report
         return None, f"exit code {run.returncode}: {run.stderr.strip().splitlines()[-1:]}"
@@ -32,6 +33,14 @@ def ratio(output):
     if original == 0:
         return 0.0 if folded == 0 else float("inf")
     return folded / original
+
+
+def measure(pleat, model, *options):
+    """fold(), with more runs where a few say that the bar is missed"""
+    report, problem = fold(pleat, model, RUNS, *options)
+    if report and "check" in report and any(ratio(output) > BAR for output in report["check"]["outputs"]):
+        report, problem = fold(pleat, model, MORE_RUNS, *options)
+    return report, problem
 
 
 def judge(report):
@@ -58,10 +67,10 @@ def main():
     failed = checked = 0
     for model in models:
         name = os.path.basename(os.path.dirname(model))
-        report, problem = fold(pleat, model)
+        report, problem = measure(pleat, model)
         variants = [("", report, problem)]
         if report and report["norms_after"]:
-            frozen, problem = fold(pleat, model, "--freeze-inputs")
+            frozen, problem = measure(pleat, model, "--freeze-inputs")
             if problem or frozen["norms_after"] < report["norms_after"]:
                 variants.append((" (frozen)", frozen, problem))
         for variant, report, problem in variants:

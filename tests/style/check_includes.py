@@ -24,7 +24,7 @@ TABLE = [
     ("ops/x86/", [CORE, GRAPH + "graph.h", "ops/"], ["immintrin.h", "pthread.h"]),
     ("ops/onednn/", [CORE, GRAPH + "graph.h", "ops/"], ["oneapi/dnnl/", "omp.h", "pthread.h"]),
     ("ops/", [CORE, GRAPH + "graph.h"], ["pthread.h", "uthash.h"]),
-    ("fold/", [CORE, GRAPH, "ops/"], []),
+    ("fold/", [CORE, GRAPH, "ops/"], ["uthash.h"]),
 ]
 
 # What C11 and POSIX give, and every folder but the public headers may use.

@@ -385,6 +385,45 @@ START_TEST(labels_tell_the_imported_place) {
 }
 END_TEST
 
+/* A value with many readers, which go from the front, the back and the middle: the rest keep their order. */
+START_TEST(uses_keep_their_order) {
+  enum { READERS = 9 };
+  static const size_t gone[] = {0, 8, 4, 1, 7, 3};
+  static const size_t left[] = {2, 5, 6};
+  builder b = build_begin(8, 13);
+  build_input(&b, b.graph, "x");
+  for (int i = 0; i < READERS; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "n%d", i);
+    build_node(&b, b.graph, "Relu", name, "x", name);
+    build_output(&b, b.graph, name);
+  }
+  fixture f = begin(b);
+  pleat_value *x = value_named(f.graph, "x");
+  for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "n%zu", gone[i]);
+    ck_assert(pleat_node_set_input(node_named(f.graph, name), 0, NULL));
+  }
+  ck_assert_uint_eq(x->use_count, sizeof left / sizeof left[0]);
+  for (size_t i = 0; i < x->use_count; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "n%zu", left[i]);
+    ck_assert_str_eq(x->uses[i].node->name, name);
+  }
+  for (int i = 0; i < 20; i++) { /* room for more is found, and what is there stays */
+    ck_assert(pleat_node_set_input(node_named(f.graph, "n0"), 0, x));
+    ck_assert_ptr_eq(x->uses[x->use_count - 1].node, node_named(f.graph, "n0"));
+    ck_assert(pleat_node_set_input(node_named(f.graph, "n2"), 0, NULL));
+    ck_assert(pleat_node_set_input(node_named(f.graph, "n2"), 0, x));
+    ck_assert(pleat_node_set_input(node_named(f.graph, "n0"), 0, NULL));
+  }
+  ck_assert_str_eq(x->uses[0].node->name, "n5");
+  assert_verified(f.graph);
+  end(&f);
+}
+END_TEST
+
 Suite *make_suite(void) {
   Suite *suite = suite_create("graph edit");
   TCase *tcase = tcase_create("edit");
@@ -406,6 +445,7 @@ Suite *make_suite(void) {
   tcase_add_test(tcase, long_dead_chain);
   tcase_add_test(tcase, many_values_of_one_name);
   tcase_add_test(tcase, labels_tell_the_imported_place);
+  tcase_add_test(tcase, uses_keep_their_order);
   suite_add_tcase(suite, tcase);
   return suite;
 }
