@@ -1,7 +1,11 @@
-/* Concat: joins tensors along one axis. Each input is one strided copy of two dimensions: what lies before the axis,
- * and the axis with all behind it, which is contiguous. */
-#include "ops/kernels.h"
+/* Concat: joins tensors along one axis. Each input is one strided copy of two dimensions: what lies before the axis in
+ * memory, and the axis with all behind it, which is contiguous. Where nothing lies before the axis, an input is a piece
+ * of the result, and the plan may have its producer write it there.
+ *
+ * Tensors in a physical layout stay in it: all parts take the first one that fits. */
+#include "ops/layout.h"
 #include "ops/movement.h"
+#include "ops/slices.h"
 
 enum { AXIS_REQUIRED = 1u << 0 };
 
@@ -51,30 +55,84 @@ static pleat_status infer(pleat_infer *ctx) {
   return ranks_known ? join(ctx, &out->shape) : PLEAT_OK;
 }
 
+/* ---- in a layout ---- */
+
+static const char *refuse(const pleat_call *call) {
+  for (size_t i = 0; i < call->input_count; i++) {
+    if (call->inputs[i]->layout != NULL) return NULL;
+  }
+  return "all tensors are dense";
+}
+
+/* Parts along the channels must not have padding between them. */
+static bool fits(const pleat_layout *layout, const pleat_call *call, int axis) {
+  bool fills = layout != NULL;
+  if (axis != 1) return fills;
+  for (size_t i = 0; i < call->input_count && fills; i++)
+    fills = i + 1 == call->input_count || pleat_layout_fills(layout, call->inputs[i]->dims[1]);
+  return fills;
+}
+
+static pleat_status prepare(pleat_call *call) {
+  const pleat_layout *layout = NULL;
+  const int axis = pleat_call_axis(call);
+  for (size_t i = 0; i < call->input_count && layout == NULL; i++) {
+    if (fits(call->inputs[i]->layout, call, axis)) layout = call->inputs[i]->layout;
+  }
+  if (layout == NULL || call->wanted == NULL)
+    return pleat_fail(call->error, PLEAT_UNSUPPORTED, "parts that do not fill their blocks of channels");
+  for (size_t i = 0; i < call->input_count; i++) call->wanted[i] = layout;
+  call->outputs[0]->layout = layout;
+  return PLEAT_OK;
+}
+
+/* ---- in any layout: that of the result ---- */
+
+static void pieces(const pleat_call *call, size_t *out_offsets) {
+  const pleat_tensor *whole = call->outputs[0];
+  const int axis = pleat_call_axis(call);
+  int64_t outer, run;
+  size_t offset = 0;
+  pleat_layout_span(whole->layout, whole->rank, whole->dims, axis, &outer, &run);
+  for (size_t i = 0; i < call->input_count; i++) {
+    const pleat_tensor *part = call->inputs[i];
+    out_offsets[i] = outer == 1 ? offset : PLEAT_NO_OFFSET;
+    pleat_layout_span(whole->layout, part->rank, part->dims, axis, &outer, &run);
+    offset += (size_t)run * pleat_dtype_size(whole->dtype);
+  }
+}
+
 static pleat_status run(const pleat_call *call) {
-  pleat_tensor *out = pleat_out(call, 0);
+  const pleat_tensor *out = call->outputs[0];
+  const size_t size = pleat_dtype_size(out->dtype);
+  const int axis = pleat_call_axis(call);
+  int64_t outer, row, part;
   if (out->count == 0) return PLEAT_OK;
-  int axis = 0;
-  PLEAT_TRY(pleat_attr_axis(call->node, "axis", out->rank, &axis, call->error));
-  size_t size = pleat_dtype_size(out->dtype);
-  int64_t outer = pleat_volume(out->dims, 0, axis), row = pleat_volume(out->dims, axis, out->rank);
+  pleat_layout_span(out->layout, out->rank, out->dims, axis, &outer, &row);
   char *dst = out->data;
   for (size_t i = 0; i < call->input_count; i++) {
     const pleat_tensor *in = call->inputs[i];
     if (in->count == 0) continue;
-    int64_t part = pleat_volume(in->dims, axis, in->rank);
-    pleat_copy_strided(size, 2, (int64_t[]){outer, part}, dst, (int64_t[]){row, 1}, in->data, (int64_t[]){part, 1},
-                       call->threads);
+    pleat_layout_span(out->layout, in->rank, in->dims, axis, &outer, &part);
+    if (in->data != dst) {
+      pleat_copy_strided(size, 2, (int64_t[]){outer, part}, dst, (int64_t[]){row, 1}, in->data, (int64_t[]){part, 1},
+                         call->threads);
+    }
     dst += (size_t)part * size;
   }
   return PLEAT_OK;
 }
 
-static const pleat_kernel reference = {.name = "reference", .run = run};
-const pleat_op_def pleat_op_Concat = {
-    .name = "Concat",
-    .domain = "",
-    .versions = versions,
-    .attrs = attrs,
-    .infer = infer,
-    .kernels = (const pleat_kernel *const[]){PLEAT_ONEDNN_KERNEL(pleat_onednn_concat) & reference, NULL}};
+static const pleat_kernel copy = {.name = "copy",
+                                  .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_JOINS,
+                                  .supports = refuse,
+                                  .prepare = prepare,
+                                  .run = run,
+                                  .pieces = pieces};
+static const pleat_kernel reference = {.name = "reference", .flags = PLEAT_KERNEL_JOINS, .run = run, .pieces = pieces};
+const pleat_op_def pleat_op_Concat = {.name = "Concat",
+                                      .domain = "",
+                                      .versions = versions,
+                                      .attrs = attrs,
+                                      .infer = infer,
+                                      .kernels = (const pleat_kernel *const[]){&copy, &reference, NULL}};

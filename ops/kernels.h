@@ -22,7 +22,7 @@
 
 extern const pleat_kernel pleat_x86_conv_direct, pleat_x86_conv_winograd, pleat_x86_depthwise;
 
-extern const pleat_kernel pleat_onednn_batch_normalization, pleat_onednn_binary, pleat_onednn_concat, pleat_onednn_conv,
+extern const pleat_kernel pleat_onednn_batch_normalization, pleat_onednn_binary, pleat_onednn_conv,
     pleat_onednn_conv_transpose, pleat_onednn_eltwise, pleat_onednn_gemm, pleat_onednn_lrn, pleat_onednn_matmul,
     pleat_onednn_pool, pleat_onednn_reduce_mean, pleat_onednn_reorder, pleat_onednn_resize, pleat_onednn_softmax,
     pleat_onednn_sum;

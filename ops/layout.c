@@ -34,12 +34,16 @@ const char *pleat_layout_text(const pleat_layout *layout) {
 bool pleat_layout_is_dense(const pleat_layout *layout, int rank, const int64_t *dims) {
   if (layout == NULL) return true;
   if (layout->block == 0 && dims[1] == 1) return true;
-  return pleat_layout_channels(layout, dims[1]) == dims[1] && pleat_volume(dims, 2, rank) == 1;
+  return pleat_layout_fills(layout, dims[1]) && pleat_volume(dims, 2, rank) == 1;
 }
 
 int64_t pleat_layout_channels(const pleat_layout *layout, int64_t channels) {
   const int64_t block = layout != NULL && layout->block > 0 ? layout->block : 1, rest = channels % block;
   return rest > 0 ? channels + block - rest : channels;
+}
+
+bool pleat_layout_fills(const pleat_layout *layout, int64_t channels) {
+  return pleat_layout_channels(layout, channels) == channels;
 }
 
 size_t pleat_layout_bytes(const pleat_tensor *tensor) {
@@ -49,4 +53,25 @@ size_t pleat_layout_bytes(const pleat_tensor *tensor) {
   const size_t channels = (size_t)tensor->dims[1];
   const size_t padded = (size_t)pleat_layout_channels(tensor->layout, tensor->dims[1]);
   return pleat_mul_size(dense / channels, padded, &bytes) ? bytes : SIZE_MAX;
+}
+
+void pleat_layout_span(const pleat_layout *layout, int rank, const int64_t *dims, int axis, int64_t *out_outer,
+                       int64_t *out_run) {
+  if (layout == NULL) {
+    *out_outer = pleat_volume(dims, 0, axis);
+    *out_run = pleat_volume(dims, axis, rank);
+    return;
+  }
+  const int64_t channels = pleat_layout_channels(layout, dims[1]), positions = pleat_volume(dims, 2, rank);
+  const int64_t inner = layout->block > 0 ? layout->block : channels; /* channels that lie at each position */
+  if (axis == 0) {
+    *out_outer = 1;
+    *out_run = dims[0] * channels * positions;
+  } else if (axis == 1) {
+    *out_outer = layout->block > 0 ? dims[0] : dims[0] * positions;
+    *out_run = layout->block > 0 ? channels * positions : channels;
+  } else {
+    *out_outer = dims[0] * (channels / inner) * pleat_volume(dims, 2, axis);
+    *out_run = pleat_volume(dims, axis, rank) * inner;
+  }
 }

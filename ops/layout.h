@@ -34,8 +34,14 @@ const char *pleat_layout_text(const pleat_layout *layout);
 bool pleat_layout_is_dense(const pleat_layout *layout, int rank, const int64_t *dims);
 /* Channels with what pads the last block. */
 int64_t pleat_layout_channels(const pleat_layout *layout, int64_t channels);
+/* Whether so many channels need no padding. */
+bool pleat_layout_fills(const pleat_layout *layout, int64_t channels);
 /* Bytes that the tensor takes, padding included; SIZE_MAX when they overflow. */
 size_t pleat_layout_bytes(const pleat_tensor *tensor);
+/* How a tensor of these dimensions lies around an axis: `outer` runs of `run` elements that follow each other, each
+ * with everything from the axis on (what pads blocks included). One run: parts along the axis are contiguous. */
+void pleat_layout_span(const pleat_layout *layout, int rank, const int64_t *dims, int axis, int64_t *out_outer,
+                       int64_t *out_run);
 
 /* ---- reorder.c ---- */
 

@@ -7,6 +7,8 @@
 
 #include <inttypes.h>
 
+#include "ops/layout.h"
+
 /* ---- integer lists ---- */
 
 pleat_status pleat_ints_read(const pleat_tensor *tensor, const char *what, int max, pleat_ints *out_ints,
@@ -129,7 +131,7 @@ pleat_status pleat_copy_run(const pleat_call *call) {
   const pleat_tensor *in = pleat_in(call, 0);
   pleat_tensor *out = pleat_out(call, 0);
   if (out == NULL || out->count == 0 || out->data == in->data) return PLEAT_OK;
-  memcpy(out->data, in->data, pleat_bytes(out));
+  memcpy(out->data, in->data, pleat_layout_bytes(out));
   return PLEAT_OK;
 }
 

@@ -48,7 +48,8 @@ bool pleat_dim_merge(pleat_dim *dim, pleat_dim other);
 
 /* ---- kernels ---- */
 
-/* Output 0 is a copy of input 0's elements, whatever the shapes; nothing to do when they share memory. */
+/* Output 0 is a copy of input 0's elements, whatever the shapes (both in one physical layout); nothing
+ * to do when they share memory. */
 pleat_status pleat_copy_run(const pleat_call *call);
 extern const pleat_kernel pleat_view_kernel; /* pleat_copy_run, as a view; named "reference" */
 

@@ -124,7 +124,15 @@ enum {
   /* Understands physical layouts (ops/layout.h): prepare may change call->wanted[] and the outputs' `layout`. All other
    * kernels only ever see dense tensors. */
   PLEAT_KERNEL_LAYOUTS = 1u << 2,
+  /* Only joins its inputs to output 0 (Concat), or only cuts its outputs out of input 0 (Split, Slice): where `pieces`
+   * says that a piece is contiguous, the plan may give it the memory that it has in the whole. run skips the pieces
+   * that are there already; a step with no others never runs. */
+  PLEAT_KERNEL_JOINS = 1u << 3,
+  PLEAT_KERNEL_CUTS = 1u << 4,
 };
+
+/* What `pieces` says of a piece that is not contiguous in the whole. */
+#define PLEAT_NO_OFFSET SIZE_MAX
 
 typedef struct pleat_kernel {
   const char *name;       /* "reference" for the last one */
@@ -142,6 +150,9 @@ typedef struct pleat_kernel {
   /* Makes and frees call->instance: what a run changes, for as long as a workspace lives. May be NULL, both. */
   pleat_status (*open)(pleat_call *call);
   void (*close)(pleat_call *call);
+  /* JOINS and CUTS: the byte at which each input (output) begins in the whole, of a prepared call; `out_offsets` has a
+   * place for all of them, those that are absent or empty included. */
+  void (*pieces)(const pleat_call *call, size_t *out_offsets);
 } pleat_kernel;
 
 /* prepare: zeroed state that lives as long as the plan, in call->state; NULL when out of memory. */

@@ -1,8 +1,10 @@
 /* Slice: start, end and step along some axes, as numpy slices. Attributes in opset 1, inputs from 10 on. Negative
  * starts and ends count from the end, and whatever lies outside is clamped, so that any int64 is a valid bound. One
- * strided copy. */
+ * strided copy. What is cut along a single axis stays in the input's physical layout, and is a piece of the input,
+ * which the plan may use in place, where nothing lies before that axis in memory. */
 #include <inttypes.h>
 
+#include "ops/layout.h"
 #include "ops/movement.h"
 
 enum { FROM_INPUTS = 1u << 0 };
@@ -120,17 +122,108 @@ static pleat_status infer(pleat_infer *ctx) {
   return PLEAT_OK;
 }
 
+/* The bounds of a call; `*out_known` false while an input is not. */
+static pleat_status call_bounds(const pleat_call *call, bounds *b, bool *out_known) {
+  const pleat_tensor *tensors[LISTS] = {0};
+  *b = (bounds){0};
+  *out_known = true;
+  for (size_t i = 0; i < LISTS; i++) {
+    tensors[i] = pleat_in(call, i + 1);
+    b->given[i] = tensors[i] != NULL;
+    if (tensors[i] != NULL && tensors[i]->data == NULL && tensors[i]->count > 0) *out_known = false;
+  }
+  return *out_known ? read_bounds(call->node, call->version, tensors, call->inputs[0]->rank, b, call->error) : PLEAT_OK;
+}
+
+/* ---- along one axis ---- */
+
+/* `count` channels (rows...) from `first` on are taken, in order and without gaps, and all of every other axis. */
+typedef struct cut {
+  int axis;
+  int64_t first;
+} cut;
+
+static bool is_one_cut(const pleat_call *call, cut *out_cut) {
+  const pleat_tensor *in = call->inputs[0];
+  bounds b;
+  bool known = false;
+  int cuts = 0;
+  *out_cut = (cut){.axis = 0};
+  if (call_bounds(call, &b, &known) != PLEAT_OK || !known) return false;
+  for (int i = 0; i < b.lists[STARTS].count; i++) {
+    int64_t first = 0, count = 0;
+    const int axis = axis_of(&b, i);
+    resolve(b.lists[STARTS].values[i], b.lists[ENDS].values[i], step_of(&b, i), in->dims[axis], &first, &count);
+    if (count > 1 && step_of(&b, i) != 1) return false;
+    if (count == in->dims[axis]) continue;
+    *out_cut = (cut){.axis = axis, .first = first};
+    cuts++;
+  }
+  return cuts <= 1;
+}
+
+/* Where the cut begins in each run around its axis, in elements. */
+static int64_t cut_offset(const pleat_layout *layout, const pleat_tensor *in, const cut *c) {
+  int64_t dims[PLEAT_MAX_RANK], outer, offset;
+  memcpy(dims, in->dims, sizeof dims);
+  dims[c->axis] = c->first; /* fills its blocks */
+  pleat_layout_span(layout, in->rank, dims, c->axis, &outer, &offset);
+  return offset;
+}
+
+static const char *refuse(const pleat_call *call) {
+  const pleat_tensor *in = call->inputs[0], *out = call->outputs[0];
+  cut c;
+  if (in->layout == NULL) return "a dense tensor";
+  if (!is_one_cut(call, &c)) return "more than one axis, or steps, or bounds that are not constant";
+  if (c.axis != 1 || out->dims[1] == in->dims[1]) return NULL;
+  const bool whole_blocks = pleat_layout_fills(in->layout, c.first) &&
+                            (pleat_layout_fills(in->layout, out->dims[1]) || c.first + out->dims[1] == in->dims[1]);
+  return whole_blocks ? NULL : "channels that are not whole blocks";
+}
+
+static pleat_status prepare(pleat_call *call) {
+  call->outputs[0]->layout = call->inputs[0]->layout;
+  return PLEAT_OK;
+}
+
+static pleat_status run_cut(const pleat_call *call) {
+  const pleat_tensor *in = call->inputs[0], *out = call->outputs[0];
+  const size_t size = pleat_dtype_size(in->dtype);
+  int64_t outer, row, part;
+  cut c;
+  if (out->count == 0) return PLEAT_OK;
+  (void)is_one_cut(call, &c);
+  pleat_layout_span(in->layout, in->rank, in->dims, c.axis, &outer, &row);
+  pleat_layout_span(in->layout, out->rank, out->dims, c.axis, &outer, &part);
+  const char *src = (const char *)in->data + (size_t)cut_offset(in->layout, in, &c) * size;
+  pleat_copy_strided(size, 2, (int64_t[]){outer, part}, out->data, (int64_t[]){part, 1}, src, (int64_t[]){row, 1},
+                     call->threads);
+  return PLEAT_OK;
+}
+
+/* ---- in any layout ---- */
+
+static void pieces(const pleat_call *call, size_t *out_offsets) {
+  const pleat_tensor *in = call->inputs[0];
+  const pleat_layout *layout = call->wanted[0];
+  int64_t outer, row;
+  cut c;
+  *out_offsets = PLEAT_NO_OFFSET;
+  if (!is_one_cut(call, &c)) return;
+  pleat_layout_span(layout, in->rank, in->dims, c.axis, &outer, &row);
+  if (outer == 1) *out_offsets = (size_t)cut_offset(layout, in, &c) * pleat_dtype_size(in->dtype);
+}
+
+/* ---- dense ---- */
+
 static pleat_status run(const pleat_call *call) {
   const pleat_tensor *in = pleat_in(call, 0);
   pleat_tensor *out = pleat_out(call, 0);
   if (out->count == 0) return PLEAT_OK;
-  bounds b = {0};
-  const pleat_tensor *tensors[LISTS] = {0};
-  for (size_t i = 0; i < LISTS; i++) {
-    tensors[i] = pleat_in(call, i + 1);
-    b.given[i] = tensors[i] != NULL;
-  }
-  PLEAT_TRY(read_bounds(call->node, call->version, tensors, in->rank, &b, call->error));
+  bounds b;
+  bool known = false;
+  PLEAT_TRY(call_bounds(call, &b, &known));
   int64_t src_strides[PLEAT_MAX_RANK], dst_strides[PLEAT_MAX_RANK], offset = 0;
   pleat_dense_strides(in->rank, in->dims, src_strides);
   pleat_dense_strides(out->rank, out->dims, dst_strides);
@@ -148,10 +241,16 @@ static pleat_status run(const pleat_call *call) {
   return PLEAT_OK;
 }
 
-static const pleat_kernel reference = {.name = "reference", .run = run};
+static const pleat_kernel copy = {.name = "copy",
+                                  .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_CUTS,
+                                  .supports = refuse,
+                                  .prepare = prepare,
+                                  .run = run_cut,
+                                  .pieces = pieces};
+static const pleat_kernel reference = {.name = "reference", .flags = PLEAT_KERNEL_CUTS, .run = run, .pieces = pieces};
 const pleat_op_def pleat_op_Slice = {.name = "Slice",
                                      .domain = "",
                                      .versions = versions,
                                      .attrs = attrs,
                                      .infer = infer,
-                                     .kernels = (const pleat_kernel *const[]){&reference, NULL}};
+                                     .kernels = (const pleat_kernel *const[]){&copy, &reference, NULL}};

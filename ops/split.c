@@ -1,7 +1,10 @@
 /* Split: cuts a tensor into parts along one axis. The parts' sizes come from the attribute `split` (opsets 1 to 12), an
- * input of that name (1, and from 13 on), or are equal, where from opset 18 on the last part may be smaller. */
+ * input of that name (1, and from 13 on), or are equal, where from opset 18 on the last part may be smaller. A tensor
+ * in a physical layout stays in it when all parts but the last fill their blocks. Where nothing lies before the axis in
+ * memory, the parts are pieces of the input, which the plan may use in place. */
 #include <inttypes.h>
 
+#include "ops/layout.h"
 #include "ops/movement.h"
 
 enum { UNEVEN = 1u << 0 /* equal parts may leave a smaller last one */ };
@@ -100,22 +103,77 @@ static pleat_status infer(pleat_infer *ctx) {
   return PLEAT_OK;
 }
 
-static pleat_status run(const pleat_call *call) {
+/* The sizes of a call's parts, which infer has checked. */
+static pleat_status call_parts(const pleat_call *call, int *out_axis, parts *p) {
   const pleat_tensor *in = pleat_in(call, 0), *sizes = pleat_in(call, 1);
+  PLEAT_TRY(pleat_attr_axis(call->node, "axis", in->rank, out_axis, call->error));
+  return find_parts(call->node, call->version, sizes != NULL, sizes, in->dims[*out_axis], call->output_count, p,
+                    call->error);
+}
+
+/* Elements of a part in each run around the axis. */
+static int64_t part_run(const pleat_layout *layout, const pleat_tensor *in, int axis, int64_t size) {
+  int64_t dims[PLEAT_MAX_RANK], outer, run;
+  memcpy(dims, in->dims, sizeof dims);
+  dims[axis] = size;
+  pleat_layout_span(layout, in->rank, dims, axis, &outer, &run);
+  return run;
+}
+
+/* ---- in a layout ---- */
+
+static const char *refuse(const pleat_call *call) {
+  if (call->inputs[0]->layout == NULL) return "a dense tensor";
+  if (pleat_in(call, 1) != NULL && call->inputs[1]->data == NULL) return "sizes that are not constant";
+  return NULL;
+}
+
+static pleat_status prepare(pleat_call *call) {
+  const pleat_layout *layout = call->inputs[0]->layout;
   int axis = 0;
-  PLEAT_TRY(pleat_attr_axis(call->node, "axis", in->rank, &axis, call->error));
   parts p;
-  PLEAT_TRY(
-      find_parts(call->node, call->version, sizes != NULL, sizes, in->dims[axis], call->output_count, &p, call->error));
+  PLEAT_TRY(call_parts(call, &axis, &p));
+  for (size_t i = 0; axis == 1 && i + 1 < call->output_count; i++) {
+    if (!pleat_layout_fills(layout, part_size(&p, i)))
+      return pleat_fail(call->error, PLEAT_UNSUPPORTED, "parts that do not fill their blocks of channels");
+  }
+  for (size_t i = 0; i < call->output_count; i++) {
+    if (call->outputs[i] != NULL) call->outputs[i]->layout = layout;
+  }
+  return PLEAT_OK;
+}
+
+/* ---- in any layout ---- */
+
+static void pieces(const pleat_call *call, size_t *out_offsets) {
+  const pleat_tensor *in = pleat_in(call, 0), *sizes = pleat_in(call, 1);
+  const pleat_layout *layout = call->wanted[0];
+  int64_t outer, row, offset = 0;
+  int axis = 0;
+  parts p;
+  for (size_t i = 0; i < call->output_count; i++) out_offsets[i] = PLEAT_NO_OFFSET;
+  if ((sizes != NULL && sizes->data == NULL) || call_parts(call, &axis, &p) != PLEAT_OK) return;
+  pleat_layout_span(layout, in->rank, in->dims, axis, &outer, &row);
+  for (size_t i = 0; i < call->output_count && outer == 1; i++) {
+    out_offsets[i] = (size_t)offset * pleat_dtype_size(in->dtype);
+    offset += part_run(layout, in, axis, part_size(&p, i));
+  }
+}
+
+static pleat_status run(const pleat_call *call) {
+  const pleat_tensor *in = pleat_in(call, 0);
+  const size_t size = pleat_dtype_size(in->dtype);
+  int64_t outer, row;
+  int axis = 0;
+  parts p;
+  PLEAT_TRY(call_parts(call, &axis, &p));
   if (in->count == 0) return PLEAT_OK;
-  size_t size = pleat_dtype_size(in->dtype);
-  int64_t outer = pleat_volume(in->dims, 0, axis), inner = pleat_volume(in->dims, axis + 1, in->rank);
-  int64_t row = inner * in->dims[axis];
+  pleat_layout_span(in->layout, in->rank, in->dims, axis, &outer, &row);
   const char *src = in->data;
   for (size_t i = 0; i < call->output_count; i++) {
-    int64_t part = part_size(&p, i) * inner;
+    const int64_t part = part_run(in->layout, in, axis, part_size(&p, i));
     const pleat_tensor *out = call->outputs[i];
-    if (out != NULL && part > 0)
+    if (out != NULL && part > 0 && out->data != src)
       pleat_copy_strided(size, 2, (int64_t[]){outer, part}, out->data, (int64_t[]){part, 1}, src, (int64_t[]){row, 1},
                          call->threads);
     src += (size_t)part * size;
@@ -123,10 +181,16 @@ static pleat_status run(const pleat_call *call) {
   return PLEAT_OK;
 }
 
-static const pleat_kernel reference = {.name = "reference", .run = run};
+static const pleat_kernel copy = {.name = "copy",
+                                  .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_CUTS,
+                                  .supports = refuse,
+                                  .prepare = prepare,
+                                  .run = run,
+                                  .pieces = pieces};
+static const pleat_kernel reference = {.name = "reference", .flags = PLEAT_KERNEL_CUTS, .run = run, .pieces = pieces};
 const pleat_op_def pleat_op_Split = {.name = "Split",
                                      .domain = "",
                                      .versions = versions,
                                      .attrs = attrs,
                                      .infer = infer,
-                                     .kernels = (const pleat_kernel *const[]){&reference, NULL}};
+                                     .kernels = (const pleat_kernel *const[]){&copy, &reference, NULL}};

@@ -57,6 +57,10 @@ static cJSON *steps_json(const pleat_plan_info *plan) {
     json_add_string(item, "output", step->output);
     json_add_count(item, "output_bytes", step->output_bytes);
     json_add_bool(item, "view", step->is_view);
+    if (step->pieces > 0) {
+      json_add_count(item, "pieces", step->pieces);
+      json_add_count(item, "pieces_in_place", step->pieces_in_place);
+    }
     json_add_bool(item, "dynamic", step->is_dynamic);
     json_push(array, item);
   }

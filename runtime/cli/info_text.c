@@ -156,15 +156,25 @@ static void print_nodes(const pleat_model_info *info, FILE *file) {
   text_table_destroy(table);
 }
 
+/* What of a step needs no run, in words behind the kernel's name. */
+static const char *saved(const pleat_step_info *step, char *buffer, size_t size) {
+  if (step->pieces == 0) return step->is_view ? " (view)" : "";
+  if (step->is_view) return " (in place)";
+  if (step->pieces_in_place == 0) return "";
+  snprintf(buffer, size, " (%u of %u in place)", step->pieces_in_place, step->pieces);
+  return buffer;
+}
+
 static void print_steps(const pleat_plan_info *plan, FILE *file) {
   text_table *table = text_table_create("rlllll");
   static const char *const heads[] = {"#", "op", "kernel", "node", "output", "declined"};
   for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) text_table_cell(table, "%s", heads[i]);
   for (size_t i = 0; i < plan->step_count; i++) {
     const pleat_step_info *step = &plan->steps[i];
+    char words[48];
     text_table_cell(table, "%zu", i);
     text_table_cell(table, "%s", step->op_type);
-    text_table_cell(table, "%s%s%s", step->kernel, step->is_view ? " (view)" : "",
+    text_table_cell(table, "%s%s%s", step->kernel, saved(step, words, sizeof words),
                     step->is_dynamic ? " (dynamic)" : "");
     text_table_cell(table, "%s", step->node);
     text_table_cell(table, "%s", step->output);

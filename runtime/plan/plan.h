@@ -21,7 +21,8 @@ typedef enum pleat_storage {
   PLEAT_STORAGE_DYNAMIC   /* a buffer of the workspace that grows: shape known only while running */
 } pleat_storage;
 
-/* One value. Slots that share memory (views, in-place results) form a group whose `root` says where. */
+/* One value. Slots that share memory (views, pieces of a whole, in-place results) form a group whose `root` says where;
+ * every other slot, how far from the root's beginning. */
 typedef struct pleat_slot {
   const pleat_value *value;
   pleat_tensor tensor;        /* descriptor; data only for constants. rank -1: unknown until run time */
@@ -29,11 +30,15 @@ typedef struct pleat_slot {
   const pleat_recipe *recipe; /* constants: how to read them. Large ones have no data until a step wants them as such */
   pleat_storage storage;
   uint32_t root;        /* index of the slot that owns the memory; itself when not shared */
-  size_t offset;        /* ARENA roots */
+  size_t offset;        /* bytes, from the root's beginning; of ARENA roots: in the arena */
   uint32_t io_index;    /* INPUT and OUTPUT roots: which */
   uint32_t first, last; /* lifetime in steps (roots: of the group); UINT32_MAX: to the end */
   uint32_t next_layout; /* the same value in another layout: PLEAT_NO_SLOT at the chain's end */
 } pleat_slot;
+
+static inline bool pleat_slot_is_plain(const pleat_slot *slot) {
+  return slot->tensor.kind == PLEAT_KIND_TENSOR && slot->tensor.rank >= 0;
+}
 
 /* One body of a control-flow step. Its plans take the body's own inputs, then all that the step captures. */
 typedef struct pleat_body {
@@ -61,8 +66,10 @@ typedef struct pleat_step {
   uint32_t *inputs, *outputs; /* slots; PLEAT_NO_SLOT: absent */
   pleat_call call;            /* state, workspace_size, widened: what prepare left */
   size_t workspace_offset;
-  bool is_view, is_dynamic;
-  bool is_reorder; /* only converts a value's layout; the node is not the graph's */
+  bool is_view; /* never runs: its result is there already */
+  bool is_dynamic;
+  bool is_reorder;                       /* only converts a value's layout; the node is not the graph's */
+  uint32_t piece_count, pieces_in_place; /* of what joins or cuts: all, and those that take no copy */
   const char *declined;
 } pleat_step;
 

@@ -34,7 +34,11 @@ pleat_status pleat_plan_flow(pleat_builder *b, pleat_step *step, pleat_value *co
  * there is none yet. Slots move when one is added. */
 pleat_status pleat_plan_convert(pleat_builder *b, uint32_t slot, const pleat_layout *layout, uint32_t *out_slot);
 
-/* memory.c: shares memory between slots (views, in place), and gives every group its place. */
+/* share.c: puts slots that share memory into groups (views, pieces, in place). Lifetimes and outputs are set; lifetimes
+ * of roots become those of their groups. */
+pleat_status pleat_plan_share(pleat_plan *plan, pleat_error *error);
+
+/* memory.c: shares memory between slots, and gives every group its place. */
 pleat_status pleat_plan_place(pleat_plan *plan, pleat_error *error);
 
 #endif

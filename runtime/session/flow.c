@@ -70,7 +70,8 @@ pleat_status pleat_flow_execute(pleat_flow_frame *frame, pleat_body_run *run) {
   pleat_arena_reset(ws->run_arena);
   pleat_workspace_bind_inputs(ws, frame->run->inputs);
   for (size_t i = 0; i < ws->output_binding_count; i++) {
-    ws->tensors[ws->output_bindings[i].slot].data = frame->run->targets[ws->output_bindings[i].io_index];
+    const pleat_binding *bound = &ws->output_bindings[i];
+    ws->tensors[bound->slot].data = pleat_binding_data(bound, frame->run->targets[bound->io_index]);
   }
   for (size_t s = 0; s < run->plan->step_count; s++) {
     pleat_status status = pleat_workspace_run_step(ws, s, frame->threads, frame->error);

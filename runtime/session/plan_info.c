@@ -78,6 +78,8 @@ static bool fill_step(pleat_arena *arena, const pleat_cached_plan *cached, size_
   info->declined = pleat_arena_strdup(arena, step->declined != NULL ? step->declined : "");
   info->output = "";
   info->is_view = step->is_view;
+  info->pieces = step->piece_count;
+  info->pieces_in_place = step->pieces_in_place;
   info->is_dynamic = step->is_dynamic;
   if (step->node->output_count > 0 && step->outputs[0] != PLEAT_NO_SLOT) {
     const pleat_slot *slot = &plan->slots[step->outputs[0]];

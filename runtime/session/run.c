@@ -120,7 +120,8 @@ static pleat_status open_outputs(const pleat_session *session, pleat_workspace *
     else PLEAT_TRY(check_output(outputs[i], shape, session->output_infos[i].name, error));
   }
   for (size_t i = 0; i < ws->output_binding_count; i++) {
-    ws->tensors[ws->output_bindings[i].slot].data = outputs[ws->output_bindings[i].io_index]->data;
+    const pleat_binding *bound = &ws->output_bindings[i];
+    ws->tensors[bound->slot].data = pleat_binding_data(bound, outputs[bound->io_index]->data);
   }
   return PLEAT_OK;
 }

@@ -7,11 +7,6 @@
 
 #include "core/memory.h"
 
-static const pleat_slot *root_of(const pleat_plan *plan, uint32_t slot) {
-  while (plan->slots[slot].root != slot) slot = plan->slots[slot].root;
-  return &plan->slots[slot];
-}
-
 static pleat_status lay_out_slots(pleat_workspace *ws, pleat_error *error) {
   const pleat_plan *plan = ws->plan;
   ws->tensors = pleat_arena_array(ws->arena, plan->slot_count, sizeof *ws->tensors);
@@ -25,20 +20,23 @@ static pleat_status lay_out_slots(pleat_workspace *ws, pleat_error *error) {
     return PLEAT_OOM(error);
   }
   for (uint32_t i = 0; i < plan->slot_count; i++) {
-    const pleat_slot *root = root_of(plan, i);
-    ws->tensors[i] = plan->slots[i].tensor;
+    const pleat_slot *slot = &plan->slots[i], *root = &plan->slots[slot->root];
+    const size_t offset = slot != root ? slot->offset : 0; /* in the root */
+    ws->tensors[i] = slot->tensor;
     switch (root->storage) {
     case PLEAT_STORAGE_CONSTANT:
-      ws->tensors[i].data = root->tensor.data;
+      ws->tensors[i].data = offset > 0 ? (char *)root->tensor.data + offset : root->tensor.data;
       break;
     case PLEAT_STORAGE_ARENA:
-      ws->tensors[i].data = (char *)ws->memory + root->offset;
+      ws->tensors[i].data = (char *)ws->memory + root->offset + offset;
       break;
     case PLEAT_STORAGE_INPUT:
-      ws->input_bindings[ws->input_binding_count++] = (pleat_binding){.slot = i, .io_index = root->io_index};
+      ws->input_bindings[ws->input_binding_count++] =
+          (pleat_binding){.slot = i, .io_index = root->io_index, .offset = offset};
       break;
     case PLEAT_STORAGE_OUTPUT:
-      ws->output_bindings[ws->output_binding_count++] = (pleat_binding){.slot = i, .io_index = root->io_index};
+      ws->output_bindings[ws->output_binding_count++] =
+          (pleat_binding){.slot = i, .io_index = root->io_index, .offset = offset};
       break;
     default:
       break;
@@ -135,7 +133,7 @@ void pleat_workspace_bind_inputs(pleat_workspace *ws, const pleat_tensor *const 
   for (size_t i = 0; i < ws->input_binding_count; i++) {
     pleat_tensor *tensor = &ws->tensors[ws->input_bindings[i].slot];
     const pleat_tensor *given = inputs[ws->input_bindings[i].io_index];
-    tensor->data = given->data;
+    tensor->data = pleat_binding_data(&ws->input_bindings[i], given->data);
     if (given->kind == PLEAT_KIND_TENSOR) continue;
     tensor->items = given->items;
     tensor->count = given->count;

@@ -10,7 +10,13 @@
 typedef struct pleat_binding {
   uint32_t slot;
   uint32_t io_index;
+  size_t offset; /* bytes from the beginning of the caller's tensor */
 } pleat_binding;
+
+/* Where the slot lies in the caller's tensor, whose data is NULL only when it is empty. */
+static inline void *pleat_binding_data(const pleat_binding *binding, void *data) {
+  return binding->offset > 0 ? (char *)data + binding->offset : data;
+}
 
 typedef struct pleat_workspace {
   const pleat_plan *plan;

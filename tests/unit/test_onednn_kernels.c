@@ -231,7 +231,7 @@ START_TEST(concatenations) {
   case_ready(&c, "");
   pleat_tensor *expected = run_kernel(&c, reference_kernel(&c), (how){.no_layouts = true}, NULL);
   bool plain = true;
-  pleat_tensor *found = run_kernel(&c, &pleat_onednn_concat, (how){.blocked = 5}, &plain);
+  pleat_tensor *found = run_kernel(&c, c.node.def->kernels[0], (how){.blocked = 5}, &plain);
   ck_assert_msg(found != NULL, "%s", c.error.message);
   ck_assert(!plain);
   check_close(found, expected, 0, "Concat");
@@ -242,7 +242,7 @@ START_TEST(concatenations) {
   for (int i = 0; i < 2; i++) case_input(&c, noise_of(&seed, (const char *[]){"2,17,3,4", "2,48,3,4"}[i]));
   case_int(&c, "axis", 1);
   case_ready(&c, "");
-  ck_assert_ptr_null(run_kernel(&c, &pleat_onednn_concat, (how){.blocked = 3}, NULL));
+  ck_assert_ptr_null(run_kernel(&c, c.node.def->kernels[0], (how){.blocked = 3}, NULL));
   ck_assert_ptr_nonnull(strstr(c.error.message, "blocks"));
   case_end(&c);
 }

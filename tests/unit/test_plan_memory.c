@@ -1,51 +1,6 @@
 /* Where a plan puts its activations: what is shared, what may be overwritten, and that nothing that lives at the same
  * time overlaps - also for some hundred random graphs, whose results must not depend on sharing at all. */
-#include "model_builder.h"
-#include "plan/plan.h"
-#include "session/session_private.h"
-
-/* ---- one plan to look at ---- */
-
-typedef struct planned {
-  pleat_session *session;
-  pleat_cached_plan *cached;
-  const pleat_plan *plan;
-} planned;
-
-/* The plan of a model whose inputs all have fixed shapes. */
-static planned plan_of(builder *b) {
-  planned p = {.session = session_from(b, (pleat_session_options){0})};
-  pleat_tensor *shapes = calloc(p.session->input_count + 1, sizeof *shapes);
-  for (size_t i = 0; i < p.session->input_count; i++) {
-    int64_t dims[PLEAT_MAX_RANK];
-    const pleat_value_info *info = &p.session->input_infos[i];
-    for (int k = 0; k < info->rank; k++) dims[k] = info->dims[k].value;
-    ck_assert(pleat_tensor_describe(&shapes[i], info->dtype, info->rank, dims));
-  }
-  ASSERT_OK(pleat_session_acquire_plan(p.session, shapes, &p.cached, error));
-  free(shapes);
-  p.plan = p.cached->plan;
-  return p;
-}
-static void end_plan(planned *p) {
-  pleat_session_release_plan(p->session, p->cached);
-  pleat_session_destroy(p->session);
-}
-
-static const pleat_slot *slot_named(const planned *p, const char *name) {
-  for (size_t i = 0; i < p->plan->slot_count; i++) {
-    if (strcmp(p->plan->slots[i].value->name, name) == 0) return &p->plan->slots[i];
-  }
-  ck_abort_msg("no slot '%s'", name);
-  return NULL;
-}
-static uint32_t root_index(const pleat_plan *plan, uint32_t slot) {
-  while (plan->slots[slot].root != slot) slot = plan->slots[slot].root;
-  return slot;
-}
-static bool shares(const planned *p, const char *a, const char *b) {
-  return root_index(p->plan, slot_named(p, a)->root) == root_index(p->plan, slot_named(p, b)->root);
-}
+#include "plan_case.h"
 
 /* ---- views ---- */
 
@@ -57,7 +12,7 @@ START_TEST(views_share_memory) {
   model_node(&b, "Reshape", "reshape", "n,shape", "r");
   model_node(&b, "Flatten", "flatten", "r", "f");
   model_node(&b, "Abs", "abs", "f", "a");
-  build_attr_int(&b, model_node(&b, "Concat", "cat", "a,f", "y"), "axis", 0);
+  build_attr_int(&b, model_node(&b, "Concat", "cat", "a,f", "y"), "axis", 1); /* copies */
   model_output(&b, "y", PLEAT_FLOAT, "?");
   planned p = plan_of(&b);
   ck_assert(shares(&p, "n", "r") && shares(&p, "r", "f"));
@@ -116,7 +71,8 @@ START_TEST(in_place_chain_needs_one_buffer) {
   model_node(&b, "Relu", "relu", "x", "a");
   model_node(&b, "Neg", "neg", "a", "b");
   model_node(&b, "Abs", "abs", "b", "c");
-  build_attr_int(&b, model_node(&b, "Concat", "cat", "c,c", "y"), "axis", 0);
+  INTS_INIT(&b, "twice", "1", 2);
+  model_node(&b, "Tile", "tile", "c,twice", "y");
   model_output(&b, "y", PLEAT_FLOAT, "?");
   planned p = plan_of(&b);
   ck_assert(shares(&p, "a", "b") && shares(&p, "b", "c"));

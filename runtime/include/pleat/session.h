@@ -52,6 +52,8 @@ typedef struct pleat_step_info {
   const char *output;   /* name, type, shape and layout of the first output: "conv1 float[1,64,112,112]" */
   uint64_t output_bytes;
   bool is_view;                    /* costs nothing at run time */
+  uint32_t pieces;                 /* of a step that joins or cuts tensors (Concat, Split): how many; else 0 */
+  uint32_t pieces_in_place;        /* those of them that take no copy */
   bool is_dynamic;                 /* shape known only while running: planned then */
   uint64_t runs, total_ns, min_ns; /* filled when the session profiles */
 } pleat_step_info;
