@@ -222,32 +222,6 @@ START_TEST(sums) {
 }
 END_TEST
 
-START_TEST(concatenations) {
-  uint64_t seed = 34;
-  op_case c;
-  case_begin(&c, "Concat", 13);
-  for (int i = 0; i < 3; i++) case_input(&c, noise_of(&seed, (const char *[]){"2,16,3,4", "2,48,3,4", "2,32,3,4"}[i]));
-  case_int(&c, "axis", 1);
-  case_ready(&c, "");
-  pleat_tensor *expected = run_kernel(&c, reference_kernel(&c), (how){.no_layouts = true}, NULL);
-  bool plain = true;
-  pleat_tensor *found = run_kernel(&c, c.node.def->kernels[0], (how){.blocked = 5}, &plain);
-  ck_assert_msg(found != NULL, "%s", c.error.message);
-  ck_assert(!plain);
-  check_close(found, expected, 0, "Concat");
-  pleat_tensor_release(found);
-  pleat_tensor_release(expected);
-  case_end(&c);
-  case_begin(&c, "Concat", 13);
-  for (int i = 0; i < 2; i++) case_input(&c, noise_of(&seed, (const char *[]){"2,17,3,4", "2,48,3,4"}[i]));
-  case_int(&c, "axis", 1);
-  case_ready(&c, "");
-  ck_assert_ptr_null(run_kernel(&c, c.node.def->kernels[0], (how){.blocked = 3}, NULL));
-  ck_assert_ptr_nonnull(strstr(c.error.message, "blocks"));
-  case_end(&c);
-}
-END_TEST
-
 /* ---- matrices ---- */
 
 START_TEST(matrix_products) {
@@ -342,7 +316,6 @@ Suite *make_suite(void) {
                                 binaries,
                                 broadcast_from_the_left,
                                 sums,
-                                concatenations,
                                 matrix_products,
                                 gemms,
                                 resizes,

@@ -1,9 +1,9 @@
 /* Physical layouts: their facts (words, sizes, which are dense in truth), and the portable reorder for every pair of
- * them, element for element against the formulas of ops/layout.h, for channels around the blocks' sizes. */
+ * them, element for element against the formulas of ops/layout.h, for channels around the blocks' sizes; the kernels of
+ * Concat and Slice that keep a layout. */
 #include <stdio.h>
 
-#include "op_case.h"
-#include "ops/layout.h"
+#include "kernel_case.h"
 
 static const char *const shapes[] = {"1,16,5,7",   "2,17,4,4", "1,3,9,8",   "3,31,130", "1,8,1,1",
                                      "2,40,3,3,5", "1,1,6,6",  "2,20,1,70", "0,16,2,2", "1,12,65"};
@@ -163,6 +163,79 @@ START_TEST(the_one_that_is_taken) {
 }
 END_TEST
 
+/* The first kernel of an operator, which keeps layouts, gives the reference's values, in a layout; or it declines with
+ * these words. Ends the case. */
+static void check_kept(op_case *c, how how, bool kept, const char *words) {
+  bool plain = false;
+  case_ready(c, "");
+  const pleat_kernel *kernel = c->node.def->kernels[0];
+  pleat_tensor *expected = run_kernel(c, reference_kernel(c), (struct how){.constants = ~0u, .no_layouts = true}, NULL);
+  for (c->threads = 1; c->threads <= 2; c->threads++) {
+    pleat_tensor *found = run_kernel(c, kernel, how, &plain);
+    ck_assert_msg((found != NULL) == kept, "%s", c->error.message);
+    if (kept) {
+      ck_assert(!plain && pleat_same_shape(found, expected));
+      if (found->count > 0) ck_assert_mem_eq(found->data, expected->data, pleat_bytes(found));
+    } else {
+      ck_assert_msg(strstr(c->error.message, words) != NULL, "'%s' is not in '%s'", words, c->error.message);
+    }
+    pleat_tensor_release(found);
+  }
+  pleat_tensor_release(expected);
+  case_end(c);
+}
+
+static pleat_tensor *noise_of(const char *shape) {
+  uint64_t seed = 34;
+  int64_t dims[PLEAT_MAX_RANK];
+  const int rank = shape_dims(shape, dims);
+  return make_noise(&seed, PLEAT_FLOAT, rank, dims);
+}
+
+START_TEST(concatenations) {
+  static const struct {
+    const char *parts[3];
+    unsigned blocked;
+    int axis;
+    const char *declined; /* NULL: stays in blocks */
+  } list[] = {{{"2,16,3,4", "2,48,3,4", "2,32,3,4"}, 5, 1, NULL},
+              {{"2,16,3,4", "2,48,3,4", "2,17,3,4"}, 7, 1, NULL}, /* the last one is padded */
+              {{"1,32,5", "1,3,5"}, 1, 1, NULL},
+              {{"2,17,3,4", "2,17,5,4"}, 3, 2, NULL},
+              {{"2,17,3,4", "2,17,3,1"}, 2, 3, NULL},
+              {{"2,20,2,3,4", "1,20,2,3,4"}, 3, 0, NULL},
+              {{"2,17,3,4", "2,48,3,4"}, 3, 1, "blocks"},
+              {{"2,16,3,4", "2,48,3,4"}, 0, 1, "dense"}};
+  for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+    op_case c;
+    case_begin(&c, "Concat", 13);
+    for (int k = 0; k < 3 && list[i].parts[k] != NULL; k++) case_input(&c, noise_of(list[i].parts[k]));
+    case_int(&c, "axis", list[i].axis);
+    check_kept(&c, (how){.blocked = list[i].blocked}, list[i].declined == NULL, list[i].declined);
+  }
+}
+END_TEST
+
+START_TEST(slices) {
+  static const struct {
+    const char *shape;
+    int64_t axis, first, end, step;
+    const char *declined;
+  } list[] = {{"2,64,3,4", 1, 16, 48, 1, NULL},         {"2,50,3,4", 1, 32, 50, 1, NULL},
+              {"2,17,4,5", 3, 1, 3, 1, NULL},           {"3,17,4,5", 0, 1, 3, 1, NULL},
+              {"2,17,4,5", 2, 3, 0, -1, "steps"},       {"2,64,3,4", 1, 8, 24, 1, "whole blocks"},
+              {"2,64,3,4", 1, 0, 24, 1, "whole blocks"}};
+  for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+    op_case c;
+    const int64_t numbers[] = {list[i].first, list[i].end, list[i].axis, list[i].step};
+    case_begin(&c, "Slice", 13);
+    case_input(&c, noise_of(list[i].shape));
+    for (int k = 0; k < 4; k++) case_input(&c, make(PLEAT_INT64, "1", &numbers[k]));
+    check_kept(&c, (how){.constants = ~1u, .blocked = 1}, list[i].declined == NULL, list[i].declined);
+  }
+}
+END_TEST
+
 START_TEST(what_has_no_layouts) {
   const pleat_tensor from = described(PLEAT_COMPLEX128, "1,3,4,4", NULL), flat = described(PLEAT_FLOAT, "3,4", NULL);
   const pleat_tensor *inputs[] = {&from};
@@ -180,8 +253,8 @@ END_TEST
 
 Suite *make_suite(void);
 Suite *make_suite(void) {
-  const TTest *const tests[] = {facts, sizes_that_overflow, every_pair, the_one_that_is_taken, what_has_no_layouts,
-                                NULL};
+  const TTest *const tests[] = {
+      facts, sizes_that_overflow, every_pair, the_one_that_is_taken, what_has_no_layouts, concatenations, slices, NULL};
   Suite *suite = suite_create("ops_layout");
   add_tests(suite, "layout", tests);
   return suite;
