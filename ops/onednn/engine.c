@@ -10,15 +10,27 @@
 #include <string.h>
 
 #include "core/memory.h"
+#include "core/parallel.h"
 #include "ops/packs.h"
 
 static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
 static dnnl_engine_t cpu_engine;
 static dnnl_stream_t cpu_stream;
 
+/* OpenMP's threads spin for milliseconds after a region, on the cores that ours want next. Those of this thread end
+ * when the work goes over to ours; within a series of oneDNN's steps they stay. */
+static _Thread_local bool is_omp_awake;
+
+static void quiet_omp(void) {
+  if (!is_omp_awake) return;
+  is_omp_awake = false;
+  omp_pause_resource_all(omp_pause_soft);
+}
+
 static void make_engine(void) {
   dnnl_engine_t engine = NULL;
   if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success) return;
+  pleat_parallel_set_rival(quiet_omp);
   if (dnnl_stream_create(&cpu_stream, engine, dnnl_stream_default_flags) == dnnl_success) cpu_engine = engine;
   else dnnl_engine_destroy(engine);
 }
@@ -29,6 +41,7 @@ dnnl_engine_t pleat_dnn_engine(void) {
 }
 
 int pleat_dnn_enter(int threads) {
+  if (threads > 1) is_omp_awake = true;
   const int before = omp_get_max_threads();
   if (before != threads) omp_set_num_threads(threads);
   return before;

@@ -1,11 +1,11 @@
 /* Direct convolution as products of tiles: the positions of one line of the output by two blocks of channels, over all
  * taps and input channels, read where they lie. Only padding costs a copy of the input, with its borders.
  *
- * Work is cut into items: some tiles by as many filters as the second-level cache holds. A thread takes the next item
- * when it has done one; who computes an item does not change its result. */
-#include <stdatomic.h>
+ * Work is cut into items: some tiles by as many filters as the second-level cache holds. Who computes an item does not
+ * change its result. */
 #include <string.h>
 
+#include "core/parallel.h"
 #include "ops/x86/x86.h"
 
 typedef struct direct {
@@ -31,8 +31,6 @@ typedef struct job {
   const float *x, *z;
   float *y, *padded;
   int64_t first_sample;
-  int64_t items; /* of this pass */
-  atomic_llong next;
 } job;
 
 static const char *supports(const pleat_call *call) {
@@ -87,7 +85,7 @@ static bool set_offsets(direct *d, pleat_arena *arena) {
 
 /* How the work is cut: filters that stay in the second-level cache, and some items for each thread. */
 static void set_items(direct *d, int threads) {
-  enum { CACHED_BYTES = 256 * 1024, ITEMS_PER_THREAD = 6 };
+  enum { CACHED_BYTES = 256 * 1024, ITEMS_PER_THREAD = 24, ENOUGH_PER_THREAD = 6 };
   const int tiles = d->tiles;
   const size_t bytes = pair_floats(d) * sizeof(float);
   d->chunk_pairs = bytes >= CACHED_BYTES ? 1 : (int)(CACHED_BYTES / bytes);
@@ -95,7 +93,8 @@ static void set_items(direct *d, int threads) {
   d->chunks = pleat_x86_divide_up(d->pairs, d->chunk_pairs);
   d->chunk_pairs = pleat_x86_divide_up(d->pairs, d->chunks);
   const int64_t whole = (int64_t)d->chunks * d->conv.groups * (d->is_padded ? 1 : d->conv.batch);
-  const int64_t wanted = threads == 1 ? 1 : ((int64_t)threads * ITEMS_PER_THREAD + whole - 1) / whole;
+  const bool is_enough = threads == 1 || whole >= (int64_t)threads * ENOUGH_PER_THREAD;
+  const int64_t wanted = is_enough ? 1 : ((int64_t)threads * ITEMS_PER_THREAD + whole - 1) / whole;
   d->item_tiles = pleat_x86_divide_up(tiles, wanted < tiles ? (int)wanted : tiles);
   d->pieces = pleat_x86_divide_up(tiles, d->item_tiles);
   if (d->pieces == 1 && d->chunks > threads)
@@ -185,10 +184,12 @@ static span span_of(const direct *d, int tile) {
                 .rows = (int)((int64_t)d->line * (part + 1) / d->line_tiles) - first};
 }
 
-static void run_item(const job *job, int64_t item) {
+static void run_item(void *arg, int64_t item, int worker) {
+  const job *job = arg;
   const direct *d = job->d;
   const pleat_x86_conv *conv = &d->conv;
   const int lanes = conv->code->lanes;
+  (void)worker;
   const int piece = (int)(item % d->pieces), chunk = (int)(item / d->pieces % d->chunks);
   const int group = (int)(item / d->pieces / d->chunks % conv->groups);
   const int64_t sample = item / d->pieces / d->chunks / conv->groups + job->first_sample;
@@ -216,33 +217,29 @@ static void run_item(const job *job, int64_t item) {
   }
 }
 
-static void run_pass(job *job, int threads) {
-  atomic_init(&job->next, 0);
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-  for (int t = 0; t < threads; t++) {
-    for (int64_t item; (item = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed)) < job->items;)
-      run_item(job, item);
-  }
+static void pad_item(void *arg, int64_t block, int worker) {
+  const job *job = arg;
+  const direct *d = job->d;
+  const int64_t blocks = (int64_t)d->conv.groups * d->conv.in_blocks;
+  (void)worker;
+  pad_block(d, job->x + (job->first_sample * blocks + block) * pleat_x86_plane(&d->conv),
+            job->padded + block * d->padded_height * d->padded_width * d->conv.code->lanes);
 }
 
 static pleat_status run(const pleat_call *call) {
   const direct *d = call->state;
   const pleat_x86_conv *conv = &d->conv;
   const pleat_tensor *z = pleat_in(call, PLEAT_X86_Z);
-  const int blocks = conv->groups * conv->in_blocks;
+  const int64_t items = (int64_t)d->pieces * d->chunks * conv->groups; /* of a sample */
   job job = {.d = d,
              .x = call->inputs[PLEAT_X86_X]->data,
              .z = z != NULL ? z->data : NULL,
              .y = call->outputs[0]->data,
              .padded = call->workspace};
-  job.items = (int64_t)d->pieces * d->chunks * conv->groups * (d->is_padded ? 1 : conv->batch);
-  if (!d->is_padded) run_pass(&job, call->threads);
+  if (!d->is_padded) pleat_parallel(call->threads, items * conv->batch, run_item, &job);
   for (; d->is_padded && job.first_sample < conv->batch; job.first_sample++) {
-    const float *x = job.x + job.first_sample * blocks * pleat_x86_plane(conv);
-    const ptrdiff_t padded = (ptrdiff_t)d->padded_height * d->padded_width * conv->code->lanes;
-#pragma omp parallel for num_threads(call->threads)
-    for (int i = 0; i < blocks; i++) pad_block(d, x + i * pleat_x86_plane(conv), job.padded + i * padded);
-    run_pass(&job, call->threads);
+    pleat_parallel(call->threads, (int64_t)conv->groups * conv->in_blocks, pad_item, &job);
+    pleat_parallel(call->threads, items, run_item, &job);
   }
   return PLEAT_OK;
 }

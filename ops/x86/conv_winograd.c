@@ -10,10 +10,10 @@
  * square error is 1.6 to 2 times the direct algorithm's, and test_x86_conv asserts at most 3 times. `exact` sessions do
  * not use it. */
 #include <math.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "core/checked.h"
+#include "core/parallel.h"
 #include "ops/x86/x86.h"
 
 typedef struct winograd {
@@ -39,8 +39,6 @@ typedef struct job {
   const float *x, *z;
   float *y, *inputs, *products; /* one of each for each thread; shared: one of inputs */
   int64_t first;                /* shared: the first tile */
-  int64_t items;
-  atomic_llong next;
 } job;
 
 /* ---- choosing ---- */
@@ -259,7 +257,8 @@ static int run_length(const winograd *w, int64_t first) {
   return w->tiles - first < w->run ? (int)(w->tiles - first) : w->run;
 }
 
-static void run_item(const job *job, int64_t item, int thread) {
+static void run_item(void *arg, int64_t item, int thread) {
+  const job *job = arg;
   const winograd *w = job->w;
   float *products = job->products + (ptrdiff_t)thread * w->points * w->output_stride;
   if (w->is_shared) {
@@ -273,13 +272,10 @@ static void run_item(const job *job, int64_t item, int thread) {
   for (int pair = 0; pair < w->pairs; pair++) run_pair(job, pair, first, count, inputs, products);
 }
 
-static void run_items(job *job, int threads) {
-  atomic_init(&job->next, 0);
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-  for (int t = 0; t < threads; t++) {
-    for (int64_t item; (item = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed)) < job->items;)
-      run_item(job, item, t);
-  }
+static void transform_item(void *arg, int64_t block, int thread) {
+  const job *job = arg;
+  (void)thread;
+  transform_inputs(job, (int)block, job->first, run_length(job->w, job->first), job->inputs);
 }
 
 static pleat_status run(const pleat_call *call) {
@@ -292,17 +288,10 @@ static pleat_status run(const pleat_call *call) {
              .y = call->outputs[0]->data,
              .inputs = call->workspace,
              .products = (float *)call->workspace + inputs};
-  if (!w->is_shared) {
-    job.items = (w->tiles + w->run - 1) / w->run;
-    run_items(&job, call->threads);
-    return PLEAT_OK;
-  }
-  job.items = w->pairs;
-  for (; job.first < w->tiles; job.first += w->run) {
-#pragma omp parallel for num_threads(call->threads)
-    for (int b = 0; b < w->conv.in_blocks; b++)
-      transform_inputs(&job, b, job.first, run_length(w, job.first), job.inputs);
-    run_items(&job, call->threads);
+  if (!w->is_shared) pleat_parallel(call->threads, (w->tiles + w->run - 1) / w->run, run_item, &job);
+  for (; w->is_shared && job.first < w->tiles; job.first += w->run) {
+    pleat_parallel(call->threads, w->conv.in_blocks, transform_item, &job);
+    pleat_parallel(call->threads, w->pairs, run_item, &job);
   }
   return PLEAT_OK;
 }

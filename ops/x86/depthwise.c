@@ -81,18 +81,33 @@ static void run_rows(const depthwise *d, const float *x, const float *z, float *
   }
 }
 
-/* Every thread gets as many rows: which, does not change their results. */
+typedef struct job {
+  const depthwise *d;
+  const float *x, *z;
+  float *y;
+  int64_t rows, items;
+} job;
+
+static void run_item(void *arg, int64_t item, int worker) {
+  const job *job = arg;
+  (void)worker;
+  run_rows(job->d, job->x, job->z, job->y, job->rows * item / job->items, job->rows * (item + 1) / job->items);
+}
+
 static pleat_status run(const pleat_call *call) {
+  enum { ITEMS_PER_THREAD = 4 };
   const depthwise *d = call->state;
   const pleat_tensor *z = pleat_in(call, PLEAT_X86_Z);
   const int64_t rows = d->conv.batch * d->conv.in_blocks * d->conv.out_height;
   const int64_t work = rows * d->conv.out_width * d->conv.code->lanes;
   const int threads = work < PLEAT_PARALLEL_MIN ? 1 : call->threads;
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-  for (int t = 0; t < threads; t++) {
-    run_rows(d, call->inputs[PLEAT_X86_X]->data, z != NULL ? z->data : NULL, call->outputs[0]->data, rows * t / threads,
-             rows * (t + 1) / threads);
-  }
+  job job = {.d = d,
+             .x = call->inputs[PLEAT_X86_X]->data,
+             .z = z != NULL ? z->data : NULL,
+             .y = call->outputs[0]->data,
+             .rows = rows,
+             .items = threads > 1 ? ITEMS_PER_THREAD * threads : 1};
+  pleat_parallel(threads, job.items, run_item, &job);
   return PLEAT_OK;
 }
 

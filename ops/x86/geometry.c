@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/memory.h"
+#include "core/parallel.h"
 #include "ops/conv_shape.h"
 #include "ops/x86/x86.h"
 
@@ -112,20 +113,24 @@ typedef struct packing {
   int threads;
 } packing;
 
-/* `pairs` pairs of a group from `first` on, whose filters were read. */
-static void pack_run(const packing *work, int group, int first, int pairs, const float *filters, float *pack) {
-  const pleat_x86_conv *conv = work->conv;
+/* Pairs of a group from `first` on, whose filters were read. */
+typedef struct packing_run {
+  const packing *work;
+  int first;
+  const float *filters;
+  float *to;
+} packing_run;
+
+static void pack_pair(void *arg, int64_t index, int worker) {
+  const packing_run *run = arg;
+  const pleat_x86_weights *weights = run->work->weights;
+  const pleat_x86_conv *conv = run->work->conv;
   const size_t filter = (size_t)conv->in_channels * (size_t)(conv->kernel[0] * conv->kernel[1]);
-  const int width = 2 * conv->code->lanes;
-  const size_t pair_floats = work->weights->pair_floats;
-  float *to = pack + (size_t)group * pleat_x86_group_floats(conv, pair_floats) + (size_t)first * pair_floats;
-#pragma omp parallel for num_threads(work->threads) schedule(dynamic)
-  for (int i = 0; i < pairs; i++) {
-    const int pair = first + i, left = conv->out_channels - pair * width;
-    const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1;
-    work->weights->pack(conv, work->weights->variant, filters + (size_t)(i * width) * filter,
-                        left < width ? left : width, columns, to + (size_t)i * pair_floats);
-  }
+  const int width = 2 * conv->code->lanes, pair = run->first + (int)index, left = conv->out_channels - pair * width;
+  const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1;
+  (void)worker;
+  weights->pack(conv, weights->variant, run->filters + (size_t)index * (size_t)width * filter,
+                left < width ? left : width, columns, run->to + (size_t)index * weights->pair_floats);
 }
 
 /* Some pairs after another, so that the filters are never there as a whole besides their pack. */
@@ -146,7 +151,10 @@ static pleat_status fill(const pleat_pack_source *source, const void *user, void
       const int count = left < some * width ? left : some * width;
       pleat_pack_read(source, (size_t)(group * conv->out_channels + first * width) * filter, (size_t)count * filter,
                       filters);
-      pack_run(work, group, first, some, filters, pack);
+      const size_t pair_floats = work->weights->pair_floats;
+      packing_run job = {.work = work, .first = first, .filters = filters};
+      job.to = (float *)pack + (size_t)group * pleat_x86_group_floats(conv, pair_floats) + (size_t)first * pair_floats;
+      pleat_parallel(work->threads, some, pack_pair, &job);
     }
   }
   pleat_block_free(filters, bytes);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/parallel.h"
 #include "fold/fold.h"
 #include "session/session_private.h"
 
@@ -136,6 +137,7 @@ pleat_status pleat_session_create(const pleat_model *model, const pleat_session_
   }
   session->model = pleat_model_retain((pleat_model *)(uintptr_t)model);
   session->threads = given.threads > 0 ? given.threads : available_cores();
+  pleat_parallel_retain(session->threads);
   session->profile = given.profile;
   session->keep_all = given.no_fold || given.float64;
   session->exact = given.exact;
@@ -154,6 +156,7 @@ void pleat_session_destroy(pleat_session *session) {
   pleat_session_destroy_plans(session);
   pleat_graph_destroy(session->graph);
   pleat_model_release(session->model);
+  pleat_parallel_release();
   pthread_mutex_destroy(&session->lock);
   free(session);
 }

@@ -1,0 +1,158 @@
+/* Threads that share out items: see parallel.h.
+ *
+ * A piece of work lies on its caller's stack. It is published by its address and a new epoch, which idle threads watch.
+ * A thread first says that it is inside and then looks for the work; the caller first takes the work back and then
+ * waits until nobody is inside. Both orders are sequentially consistent, so a thread that the caller does not see finds
+ * nothing, and no thread holds on to work that has gone. Items are handed out by a counter. */
+#include "core/parallel.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { MOST_THREADS = 255, PAUSES = 2000, YIELDS = 1000 };
+
+typedef struct work {
+  void (*run)(void *job, int64_t item, int worker);
+  void *job;
+  int64_t items;
+  int threads;
+  atomic_llong next;
+  atomic_int seats; /* threads that have come; the caller is number 0 */
+} work;
+
+static struct {
+  pthread_mutex_t changing; /* held while threads are made and ended; guards users, count and threads */
+  pthread_mutex_t lock;     /* of `wake` */
+  pthread_cond_t wake;
+  int users, count;
+  pthread_t threads[MOST_THREADS];
+  _Atomic(work *) work; /* NULL: none to be had */
+  atomic_uint epoch;    /* changes with each piece of work, and when threads shall end */
+  atomic_int inside, sleeping;
+  atomic_bool busy, ending;
+  _Atomic(void (*)(void)) quiet_rival;
+} pool = {.changing = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+
+static void rest(int *turns) {
+  if (++*turns <= PAUSES) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+    return;
+  }
+  sched_yield();
+}
+
+static void do_items(work *w, int worker) {
+  for (int64_t item; (item = atomic_fetch_add_explicit(&w->next, 1, memory_order_relaxed)) < w->items;) {
+    w->run(w->job, item, worker);
+  }
+}
+
+/* Until there is a new epoch: watching at first, then asleep. */
+static unsigned wait_for_epoch(unsigned seen) {
+  unsigned epoch;
+  for (int turns = 0; turns < PAUSES + YIELDS; rest(&turns)) {
+    epoch = atomic_load(&pool.epoch);
+    if (epoch != seen) return epoch;
+  }
+  pthread_mutex_lock(&pool.lock);
+  atomic_fetch_add(&pool.sleeping, 1);
+  while ((epoch = atomic_load(&pool.epoch)) == seen) pthread_cond_wait(&pool.wake, &pool.lock);
+  atomic_fetch_sub(&pool.sleeping, 1);
+  pthread_mutex_unlock(&pool.lock);
+  return epoch;
+}
+
+static void *serve(void *unused) {
+  (void)unused;
+  unsigned seen = atomic_load(&pool.epoch) - 1; /* so that it looks at once */
+  while (!atomic_load(&pool.ending)) {
+    seen = wait_for_epoch(seen);
+    atomic_fetch_add(&pool.inside, 1);
+    work *w = atomic_load(&pool.work);
+    if (w != NULL) {
+      const int seat = atomic_fetch_add(&w->seats, 1);
+      if (seat < w->threads) do_items(w, seat);
+    }
+    atomic_fetch_sub(&pool.inside, 1);
+  }
+  return NULL;
+}
+
+/* A sleeper counts itself before it looks at the epoch for the last time: either it sees the new one, or is seen here.
+ */
+static void begin_epoch(void) {
+  atomic_fetch_add(&pool.epoch, 1);
+  if (atomic_load(&pool.sleeping) == 0) return;
+  pthread_mutex_lock(&pool.lock);
+  pthread_cond_broadcast(&pool.wake);
+  pthread_mutex_unlock(&pool.lock);
+}
+
+void pleat_parallel(int threads, int64_t items, void (*run)(void *job, int64_t item, int worker), void *job) {
+  if (threads <= 1 || items <= 1 || atomic_exchange(&pool.busy, true)) {
+    for (int64_t item = 0; item < items; item++) run(job, item, 0);
+    return;
+  }
+  void (*quiet)(void) = atomic_load(&pool.quiet_rival);
+  if (quiet != NULL) quiet();
+  int turns = 0;
+  work w = {.run = run, .job = job, .items = items, .threads = threads};
+  atomic_init(&w.next, 0);
+  atomic_init(&w.seats, 1);
+  atomic_store(&pool.work, &w);
+  begin_epoch();
+  do_items(&w, 0);
+  atomic_store(&pool.work, NULL);
+  while (atomic_load(&pool.inside) != 0) rest(&turns);
+  atomic_store(&pool.busy, false);
+}
+
+void pleat_parallel_set_rival(void (*quiet)(void)) {
+  atomic_store(&pool.quiet_rival, quiet);
+}
+
+/* ---- the threads ---- */
+
+/* A forked child has none of them; whoever held the lock is not there either. */
+static void forget_threads(void) {
+  pthread_mutex_init(&pool.changing, NULL);
+  pthread_mutex_init(&pool.lock, NULL);
+  pthread_cond_init(&pool.wake, NULL);
+  pool.count = 0;
+  atomic_store(&pool.work, NULL);
+  atomic_store(&pool.inside, 0);
+  atomic_store(&pool.sleeping, 0);
+  atomic_store(&pool.busy, false);
+}
+
+static void watch_forks(void) {
+  pthread_atfork(NULL, NULL, forget_threads);
+}
+
+void pleat_parallel_retain(int threads) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, watch_forks);
+  pthread_mutex_lock(&pool.changing);
+  pool.users++;
+  while (pool.count < threads - 1 && pool.count < MOST_THREADS) {
+    if (pthread_create(&pool.threads[pool.count], NULL, serve, NULL) != 0) break;
+    pool.count++;
+  }
+  pthread_mutex_unlock(&pool.changing);
+}
+
+void pleat_parallel_release(void) {
+  pthread_mutex_lock(&pool.changing);
+  if (--pool.users == 0) {
+    atomic_store(&pool.ending, true);
+    begin_epoch();
+    for (; pool.count > 0; pool.count--) pthread_join(pool.threads[pool.count - 1], NULL);
+    atomic_store(&pool.ending, false);
+  }
+  pthread_mutex_unlock(&pool.changing);
+}
