@@ -109,6 +109,14 @@ typedef struct pleat_x86_planes {
 
 typedef void pleat_x86_planes_function(const pleat_x86_planes *row);
 
+/* A matrix that lies row by row, and what a vector times it ends with. (rows.inc) */
+typedef struct pleat_x86_rows {
+  const float *w;
+  size_t depth;
+  const float *bias; /* NULL: none */
+  pleat_x86_activation activation;
+} pleat_x86_rows;
+
 typedef struct pleat_x86_code {
   const char *name;
   int lanes;
@@ -118,7 +126,9 @@ typedef struct pleat_x86_code {
    * often the weights are read where lines are short. */
   pleat_x86_tile_function *twice[2][2];             /* [step - 1][columns - 1] */
   pleat_x86_winograd winograd[PLEAT_X86_WINOGRADS]; /* F(4x4, 3x3), F(2x2, 3x3) */
-  pleat_x86_planes_function *planes[2][2];          /* [stride - 1][columns - 1] */
+  /* y[row] = act(bias[row] + addend[row] + row of w times x), addend may be NULL; for rows [first, end). */
+  void (*rows_times)(const pleat_x86_rows *rows, const float *x, const float *addend, float *y, int first, int end);
+  pleat_x86_planes_function *planes[2][2]; /* [stride - 1][columns - 1] */
   /* [kernel width / 2][stride of the width - 1]: odd widths */
   pleat_x86_depthwise_function *depthwise[PLEAT_X86_DEPTHWISE_WIDEST / 2 + 1][PLEAT_X86_DEPTHWISE_STRIDE];
 } pleat_x86_code;
