@@ -242,11 +242,13 @@ static const pleat_op_attr gemm_attrs[] = {{.name = "alpha", .type = PLEAT_ATTR_
 static const pleat_kernel reference = {
     .name = "reference", .types = PLEAT_M_FLOATS, .flags = PLEAT_KERNEL_WIDEN, .prepare = prepare, .run = run};
 static const pleat_kernel *const conv_kernels[] = {
-    PLEAT_X86_KERNEL(pleat_x86_depthwise) PLEAT_X86_KERNEL(pleat_x86_conv_winograd)
-            PLEAT_X86_KERNEL(pleat_x86_conv_direct) PLEAT_ONEDNN_KERNEL(pleat_onednn_conv) &
+    PLEAT_X86_KERNEL(pleat_x86_rows_conv) PLEAT_X86_KERNEL(pleat_x86_depthwise) PLEAT_X86_KERNEL(pleat_x86_planes_conv)
+            PLEAT_X86_KERNEL(pleat_x86_conv_winograd) PLEAT_X86_KERNEL(pleat_x86_conv_direct)
+                PLEAT_ONEDNN_KERNEL(pleat_onednn_conv) &
         reference,
     NULL};
-static const pleat_kernel *const gemm_kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_gemm) & reference, NULL};
+static const pleat_kernel *const gemm_kernels[] = {
+    PLEAT_X86_KERNEL(pleat_x86_rows_gemm) PLEAT_ONEDNN_KERNEL(pleat_onednn_gemm) & reference, NULL};
 static const pleat_kernel *const norm_kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_batch_normalization) & reference,
                                                    NULL};
 

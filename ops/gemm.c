@@ -181,7 +181,8 @@ static const pleat_op_attr attrs[] = {{.name = "alpha", .type = PLEAT_ATTR_FLOAT
 
 static const pleat_kernel reference = {
     .name = "reference", .types = PLEAT_M_FLOATS | INTS, .flags = PLEAT_KERNEL_WIDEN, .prepare = prepare, .run = run};
-static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_gemm) & reference, NULL};
+static const pleat_kernel *const kernels[] = {
+    PLEAT_X86_KERNEL(pleat_x86_rows_gemm) PLEAT_ONEDNN_KERNEL(pleat_onednn_gemm) & reference, NULL};
 
 const pleat_op_def pleat_op_Gemm = {.domain = "",
                                     .name = "Gemm",

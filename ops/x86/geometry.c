@@ -25,7 +25,7 @@ static const char *refuse_any(const pleat_call *call) {
   if (x->count == 0 || w->count == 0 || y->count == 0) return "an empty tensor";
   if (!pleat_call_is_constant(call, PLEAT_X86_W)) return "the weight is not constant";
   if (b != NULL && b->data == NULL) return "the bias is not constant";
-  if (x->dims[1] < code->lanes || y->dims[1] < code->lanes) return "fewer channels than a vector holds";
+  if (y->dims[1] < code->lanes) return "fewer channels than a vector holds";
   if (!pleat_x86_activation_of(call->node, &activation)) return "not with this activation";
   if (y->dims[1] % code->lanes != 0 && !pleat_x86_keeps_zero(&activation)) return "its activation does not keep zero";
   return NULL;
@@ -37,6 +37,7 @@ const char *pleat_x86_refuse_conv(const pleat_call *call) {
   const pleat_tensor *w = call->inputs[PLEAT_X86_W];
   const int lanes = pleat_x86_code_of_cpu()->lanes;
   const int64_t groups = pleat_attr_int(call->node, "group");
+  if (call->inputs[PLEAT_X86_X]->dims[1] < lanes) return "fewer channels than a vector holds";
   if (groups > 1 && (w->dims[1] % lanes != 0 || w->dims[0] / groups % lanes != 0))
     return "groups that are no whole vectors";
   return NULL;
@@ -44,6 +45,14 @@ const char *pleat_x86_refuse_conv(const pleat_call *call) {
 
 const char *pleat_x86_refuse_depthwise(const pleat_call *call) {
   return is_depthwise(call) ? refuse_any(call) : "not depthwise";
+}
+
+const char *pleat_x86_refuse_planes(const pleat_call *call) {
+  const char *reason = refuse_any(call);
+  if (reason != NULL) return reason;
+  if (call->inputs[PLEAT_X86_X]->dims[1] >= pleat_x86_code_of_cpu()->lanes) return "as many channels as a vector holds";
+  if (pleat_attr_int(call->node, "group") > 1) return "groups";
+  return NULL;
 }
 
 /* Sizes as ints, planes of one line where there is one axis. False: beyond an int. */

@@ -75,6 +75,23 @@ static const float vec_powers[8] = {0.5f,         0.545253866f, 0.594603558f, 0.
 
 #endif
 
+/* The sums of eight vectors, each over its lanes. */
+INLINE void vec_sums(const vec x[8], float *sums) {
+  __m256 half[8], pair[4];
+#if PLEAT_LANES == 16
+  EACH(8) {
+    const __m512d wide = _mm512_castps_pd(x[i]);
+    half[i] = _mm256_add_ps(_mm512_castps512_ps256(x[i]), _mm256_castpd_ps(_mm512_extractf64x4_pd(wide, 1)));
+  }
+#else
+  EACH(8) half[i] = x[i];
+#endif
+  EACH(4) pair[i] = _mm256_hadd_ps(half[2 * i], half[2 * i + 1]);
+  const __m256 low = _mm256_hadd_ps(pair[0], pair[1]), high = _mm256_hadd_ps(pair[2], pair[3]);
+  _mm256_storeu_ps(sums,
+                   _mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31)));
+}
+
 /* Keeps a loaded vector in its register: gcc would rather load it again as the operand of each product, and these loops
  * are short of loads, not of registers. */
 #define vec_keep(x) __asm__("" : "+v"(x))

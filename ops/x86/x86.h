@@ -90,6 +90,33 @@ typedef void pleat_x86_depthwise_function(const pleat_x86_conv *conv, const floa
 
 enum { PLEAT_X86_DEPTHWISE_WIDEST = 7, PLEAT_X86_DEPTHWISE_STRIDE = 2 };
 
+/* A row of output of a convolution of few channels: by one or two blocks, y[j][i] = act(bias[j] + addend[j][i] + the
+ * sum over taps of x[offsets[tap] + i * stride] * w[tap][j]). (planes.inc) */
+typedef struct pleat_x86_planes {
+  const float *x;
+  const ptrdiff_t *offsets;
+  int taps, width;        /* width: outputs */
+  const float *w;         /* [taps][columns][lanes] */
+  const float *bias;      /* [columns][lanes] */
+  const float *addend[2]; /* NULL: none */
+  float *y[2];
+  const pleat_x86_activation *activation;
+  /* Inputs that will be wanted soon, fetched meanwhile: each tile takes so many cache lines of each plane. */
+  const float *next;
+  ptrdiff_t next_plane, next_step; /* next_step: from one row of output to the next */
+  int next_planes, next_lines;
+} pleat_x86_planes;
+
+typedef void pleat_x86_planes_function(const pleat_x86_planes *row);
+
+/* A matrix that lies row by row, and what a vector times it ends with. (rows.inc) */
+typedef struct pleat_x86_rows {
+  const float *w;
+  size_t depth;
+  const float *bias; /* NULL: none */
+  pleat_x86_activation activation;
+} pleat_x86_rows;
+
 typedef struct pleat_x86_code {
   const char *name;
   int lanes;
@@ -99,6 +126,9 @@ typedef struct pleat_x86_code {
    * often the weights are read where lines are short. */
   pleat_x86_tile_function *twice[2][2];             /* [step - 1][columns - 1] */
   pleat_x86_winograd winograd[PLEAT_X86_WINOGRADS]; /* F(4x4, 3x3), F(2x2, 3x3) */
+  /* y[row] = act(bias[row] + addend[row] + row of w times x), addend may be NULL; for rows [first, end). */
+  void (*rows_times)(const pleat_x86_rows *rows, const float *x, const float *addend, float *y, int first, int end);
+  pleat_x86_planes_function *planes[2][2]; /* [stride - 1][columns - 1] */
   /* [kernel width / 2][stride of the width - 1]: odd widths */
   pleat_x86_depthwise_function *depthwise[PLEAT_X86_DEPTHWISE_WIDEST / 2 + 1][PLEAT_X86_DEPTHWISE_STRIDE];
 } pleat_x86_code;
@@ -128,8 +158,10 @@ enum { PLEAT_X86_X, PLEAT_X86_W, PLEAT_X86_B, PLEAT_X86_Z }; /* inputs of Conv a
 /* Why such a convolution is not for the kernels here, whatever its window; NULL: none. Takes Conv and FusedConv with
  * constant weights and one or two spatial axes. */
 const char *pleat_x86_refuse_conv(const pleat_call *call);
-/* The same for depthwise ones, which pleat_x86_refuse_conv refuses. */
+/* The same for depthwise ones and for those of fewer input channels than a vector holds, which pleat_x86_refuse_conv
+ * refuses. */
 const char *pleat_x86_refuse_depthwise(const pleat_call *call);
+const char *pleat_x86_refuse_planes(const pleat_call *call);
 /* Describes what was not refused, asks for the inputs' layouts and announces the output's. Declines sizes beyond an
  * int. */
 pleat_status pleat_x86_describe_conv(pleat_call *call, pleat_x86_conv *out_conv);

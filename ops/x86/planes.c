@@ -1,0 +1,187 @@
+/* Convolutions of fewer input channels than a vector holds, the first of most networks: the input is read as it is,
+ * dense, and only the result comes in blocks. A thread copies the few rows that it needs next, with their borders, into
+ * a buffer that stays in the first-level cache, and makes the rows of output from there (planes.inc). */
+#include <string.h>
+
+#include "core/parallel.h"
+#include "ops/x86/x86.h"
+
+typedef struct planes {
+  pleat_x86_conv conv;
+  const float *weights; /* [pairs][taps of all channels][columns][lanes]: pairs of out blocks */
+  ptrdiff_t *offsets;   /* of the taps, in the buffer */
+  int taps;
+  int group;            /* rows of output that share one filling of the buffer */
+  int rows, width;      /* of input in the buffer, a channel, with borders */
+  size_t buffer_floats; /* of one thread */
+} planes;
+
+static const char *supports(const pleat_call *call) {
+  const char *reason = pleat_x86_refuse_planes(call);
+  if (reason != NULL) return reason;
+  const int64_t *strides = NULL;
+  const size_t count = pleat_attr_ints(call->node, "strides", &strides);
+  if (count > 0 && strides[count - 1] > 2) return "a stride above 2";
+  return NULL;
+}
+
+/* ---- preparing ---- */
+
+/* [taps of all channels][columns][lanes] of one pair. */
+static void pack_pair(const pleat_x86_conv *conv, int variant, const float *filters, int count, int columns,
+                      float *to) {
+  const int taps = conv->in_channels * conv->kernel[0] * conv->kernel[1];
+  (void)variant;
+  for (int tap = 0; tap < taps; tap++, to += columns * conv->code->lanes) {
+    for (int j = 0; j < count; j++) to[j] = filters[(size_t)j * (size_t)taps + (size_t)tap];
+  }
+}
+
+/* Rows of output for which the input's rows fit; at least one. */
+static void set_buffer(planes *p) {
+  enum { BUFFER_BYTES = 24 * 1024 };
+  const pleat_x86_conv *conv = &p->conv;
+  const int extent = (conv->kernel[0] - 1) * conv->dilation[0] + 1;
+  p->width = conv->width + conv->pad_begin[1] + conv->pad_end[1];
+  const size_t row = (size_t)conv->in_channels * (size_t)p->width;
+  const size_t fitting = BUFFER_BYTES / sizeof(float) / row;
+  p->group = 1;
+  while (p->group < conv->out_height && (size_t)(p->group * conv->stride[0] + extent) <= fitting) p->group++;
+  p->rows = (p->group - 1) * conv->stride[0] + extent;
+  p->buffer_floats = (row * (size_t)p->rows + 15) / 16 * 16;
+}
+
+static bool set_offsets(planes *p, pleat_arena *arena) {
+  const pleat_x86_conv *conv = &p->conv;
+  ptrdiff_t *at = p->offsets = pleat_arena_array(arena, (size_t)p->taps, sizeof *at);
+  if (at == NULL) return false;
+  for (int channel = 0; channel < conv->in_channels; channel++) {
+    for (int i = 0; i < conv->kernel[0]; i++) {
+      for (int j = 0; j < conv->kernel[1]; j++)
+        *at++ = ((ptrdiff_t)channel * p->rows + i * conv->dilation[0]) * p->width + j * conv->dilation[1];
+    }
+  }
+  return true;
+}
+
+static pleat_status prepare(pleat_call *call) {
+  planes *p = pleat_call_state(call, sizeof *p);
+  if (p == NULL) return PLEAT_OOM(call->error);
+  PLEAT_TRY(pleat_x86_describe_conv(call, &p->conv));
+  call->wanted[PLEAT_X86_X] = NULL;
+  p->taps = p->conv.in_channels * p->conv.kernel[0] * p->conv.kernel[1];
+  set_buffer(p);
+  if (!set_offsets(p, call->arena)) return PLEAT_OOM(call->error);
+  call->workspace_size = (size_t)call->threads * p->buffer_floats * sizeof(float);
+  const pleat_x86_weights weights = {
+      .kernel = "x86 planes", .pair_floats = (size_t)p->taps * 2 * (size_t)p->conv.code->lanes, .pack = pack_pair};
+  return pleat_x86_pack_weights(call, &p->conv, &weights, &p->weights);
+}
+
+/* ---- running ---- */
+
+/* The buffer's rows, from input row `first` on (which may lie outside): all channels of a sample. The last `kept` rows
+ * that are there become the first. */
+static void fill(const planes *p, const float *x, int first, int kept, float *buffer) {
+  const pleat_x86_conv *conv = &p->conv;
+  const size_t left = (size_t)conv->pad_begin[1], inner = (size_t)conv->width, width = (size_t)p->width;
+  for (int channel = 0; channel < conv->in_channels; channel++, x += (size_t)conv->height * inner) {
+    float *to = buffer + (size_t)channel * (size_t)p->rows * width;
+    memmove(to, to + (size_t)(p->rows - kept) * width, (size_t)kept * width * sizeof *to);
+    to += (size_t)kept * width;
+    for (int row = first + kept; row < first + p->rows; row++, to += width) {
+      if (row < 0 || row >= conv->height) {
+        memset(to, 0, width * sizeof *to);
+        continue;
+      }
+      memset(to, 0, left * sizeof *to);
+      memcpy(to + left, x + (size_t)row * inner, inner * sizeof *to);
+      memset(to + left + inner, 0, (width - left - inner) * sizeof *to);
+    }
+  }
+}
+
+/* Spreads fetching the rows that the buffer will have next, from input row `first` on, over `lines` lines of output. */
+static void set_next(const planes *p, const float *x, int first, int lines, pleat_x86_planes *row) {
+  enum { LINE = 64 / sizeof(float) };
+  const pleat_x86_conv *conv = &p->conv;
+  const int from = first > 0 ? first : 0, end = first + p->rows < conv->height ? first + p->rows : conv->height;
+  if (from >= end) return;
+  const int64_t floats = (int64_t)(end - from) * conv->width;
+  const int tiles = conv->out_width / conv->code->rows + 1;
+  row->next = x + (ptrdiff_t)from * conv->width;
+  row->next_plane = (ptrdiff_t)conv->height * conv->width;
+  row->next_planes = conv->in_channels;
+  row->next_lines = (int)(floats / LINE / lines / tiles) + 1;
+  row->next_step = (ptrdiff_t)row->next_lines * tiles * LINE;
+}
+
+/* Some rows of a sample's output, from a filled buffer; x, y and z (may be NULL) are the sample's. */
+static void run_group(const planes *p, const float *buffer, const float *x, const float *z, float *y, int first,
+                      int count) {
+  const pleat_x86_conv *conv = &p->conv;
+  const int lanes = conv->code->lanes;
+  const ptrdiff_t plane = pleat_x86_out_plane(conv), line = (ptrdiff_t)conv->out_width * lanes;
+  pleat_x86_planes row = {
+      .offsets = p->offsets, .taps = p->taps, .width = conv->out_width, .activation = &conv->activation};
+  set_next(p, x, (first + count) * conv->stride[0] - conv->pad_begin[0], count * ((conv->out_blocks + 1) / 2), &row);
+  for (int block = 0; block < conv->out_blocks; block += 2) {
+    const int columns = conv->out_blocks - block > 1 ? 2 : 1;
+    row.w = p->weights + (size_t)block * (size_t)p->taps * (size_t)lanes;
+    row.bias = conv->bias + block * lanes;
+    for (int i = 0; i < count; i++) {
+      row.x = buffer + (ptrdiff_t)i * conv->stride[0] * p->width;
+      for (int j = 0; j < columns; j++) {
+        const ptrdiff_t at = (block + j) * plane + (first + i) * line;
+        row.y[j] = y + at;
+        row.addend[j] = z != NULL ? z + at : NULL;
+      }
+      conv->code->planes[conv->stride[1] - 1][columns - 1](&row);
+      row.next += row.next_step;
+    }
+  }
+}
+
+/* Rows [from, to), counted through all samples. */
+static void run_rows(const planes *p, const pleat_call *call, float *buffer, int64_t from, int64_t to) {
+  const pleat_x86_conv *conv = &p->conv;
+  const pleat_tensor *z = pleat_in(call, PLEAT_X86_Z);
+  const ptrdiff_t in = (ptrdiff_t)conv->in_channels * conv->height * conv->width;
+  const ptrdiff_t out = conv->out_blocks * pleat_x86_out_plane(conv);
+  int kept = 0;
+  while (from < to) {
+    const int64_t sample = from / conv->out_height;
+    const int first = (int)(from % conv->out_height);
+    int count = p->group < conv->out_height - first ? p->group : conv->out_height - first;
+    if (count > to - from) count = (int)(to - from);
+    const float *x = (const float *)call->inputs[PLEAT_X86_X]->data + sample * in;
+    fill(p, x, first * conv->stride[0] - conv->pad_begin[0], kept, buffer);
+    run_group(p, buffer, x, z != NULL ? (const float *)z->data + sample * out : NULL,
+              (float *)call->outputs[0]->data + sample * out, first, count);
+    from += count;
+    kept = p->rows - count * conv->stride[0];
+    if (kept < 0 || from % conv->out_height == 0) kept = 0;
+  }
+}
+
+/* Every thread gets as many rows: which, does not change their results. */
+static pleat_status run(const pleat_call *call) {
+  const planes *p = call->state;
+  const int64_t rows = p->conv.batch * p->conv.out_height;
+  const int64_t work = rows * p->conv.out_width * p->conv.out_blocks * p->conv.code->lanes;
+  const int threads = work < PLEAT_PARALLEL_MIN ? 1 : call->threads;
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+  for (int t = 0; t < threads; t++)
+    run_rows(p, call, (float *)call->workspace + (size_t)t * p->buffer_floats, rows * t / threads,
+             rows * (t + 1) / threads);
+  return PLEAT_OK;
+}
+
+const pleat_kernel pleat_x86_planes_conv = {.name = "planes",
+                                            .types = PLEAT_M_F32,
+                                            .flags = PLEAT_KERNEL_LAYOUTS,
+                                            .inplace = 1u << PLEAT_X86_Z,
+                                            .supports = supports,
+                                            .prepare = prepare,
+                                            .run = run,
+                                            .packs = 1u << PLEAT_X86_W};
