@@ -68,11 +68,20 @@ static pleat_status check_names(const pleat_session *session, const pleat_input_
   return PLEAT_OK;
 }
 
-static bool fill_step(pleat_arena *arena, const pleat_cached_plan *cached, size_t index, pleat_step_info *info) {
-  const pleat_plan *plan = cached->plan;
+/* A description that grows: the steps of bodies follow the step that runs them. */
+typedef struct describer {
+  pleat_arena *arena;
+  pleat_plan_info info;
+  pleat_step_info *steps;
+  size_t capacity;
+} describer;
+
+/* `outer`: the labels of the nodes around, "" in the main graph; `times` may be NULL. */
+static bool fill_step(pleat_arena *arena, const pleat_plan *plan, const pleat_step_time *times, size_t index,
+                      const char *outer, pleat_step_info *info) {
   const pleat_step *step = &plan->steps[index];
   char label[256], text[320];
-  info->node = pleat_arena_strdup(arena, pleat_node_label(step->node, label, sizeof label));
+  info->node = pleat_arena_printf(arena, "%s%s", outer, pleat_node_label(step->node, label, sizeof label));
   info->op_type = pleat_arena_strdup(arena, step->node->op_type);
   info->kernel = step->kernel != NULL ? step->kernel->name : step->flow != NULL ? "bodies" : "chosen while running";
   info->declined = pleat_arena_strdup(arena, step->declined != NULL ? step->declined : "");
@@ -90,36 +99,53 @@ static bool fill_step(pleat_arena *arena, const pleat_cached_plan *cached, size_
                                       layout != NULL ? ", " : "", layout != NULL ? pleat_layout_text(layout) : "");
     info->output_bytes = known && slot->tensor.kind == PLEAT_KIND_TENSOR ? pleat_layout_bytes(&slot->tensor) : 0;
   }
-  if (cached->times != NULL) {
-    info->runs = cached->times[index].runs;
-    info->total_ns = cached->times[index].total_ns;
-    info->min_ns = cached->times[index].min_ns;
+  if (times != NULL) {
+    info->runs = times[index].runs;
+    info->total_ns = times[index].total_ns;
+    info->min_ns = times[index].min_ns;
   }
   return info->node != NULL && info->op_type != NULL && info->declined != NULL && info->output != NULL;
 }
 
+static bool describe_steps(describer *d, const pleat_plan *plan, const pleat_step_time *times, const char *outer) {
+  char label[256];
+  d->info.activation_bytes += plan->arena_bytes;
+  d->info.activation_bytes_unshared += plan->unshared_bytes;
+  d->info.workspace_bytes += plan->workspace_bytes;
+  d->info.constant_bytes += plan->constant_bytes;
+  for (size_t s = 0; s < plan->step_count; s++) {
+    const pleat_step *step = &plan->steps[s];
+    pleat_step_info info = {.node = NULL};
+    if (!fill_step(d->arena, plan, times, s, outer, &info)) return false;
+    if (!PLEAT_PUSH(d->arena, d->steps, d->info.step_count, d->capacity, info)) return false;
+    d->info.reorder_count += step->is_reorder;
+    if (step->flow == NULL) continue;
+    const char *inner =
+        pleat_arena_printf(d->arena, "%s%s > ", outer, pleat_node_label(step->node, label, sizeof label));
+    for (size_t i = 0; inner != NULL && i < step->flow->body_count; i++) {
+      const pleat_plan *body = step->flow->bodies[i].plan;
+      if (body != NULL && !describe_steps(d, body, NULL, inner)) return false;
+    }
+    if (inner == NULL) return false;
+  }
+  return true;
+}
+
 static pleat_status describe_plan(pleat_session *session, const pleat_cached_plan *cached, pleat_plan_info **out_info,
                                   pleat_error *error) {
-  const pleat_plan *plan = cached->plan;
-  pleat_arena *arena = pleat_arena_create();
-  described_plan *described = arena != NULL ? pleat_arena_alloc(arena, sizeof *described) : NULL;
-  pleat_step_info *steps = described != NULL ? pleat_arena_array(arena, plan->step_count, sizeof *steps) : NULL;
-  bool good = steps != NULL;
+  describer d = {.arena = pleat_arena_create()};
+  described_plan *described = d.arena != NULL ? pleat_arena_alloc(d.arena, sizeof *described) : NULL;
+  bool good = described != NULL;
   pthread_mutex_lock(&session->lock); /* the times */
-  for (size_t s = 0; good && s < plan->step_count; s++) good = fill_step(arena, cached, s, &steps[s]);
+  good = good && describe_steps(&d, cached->plan, cached->times, "");
   pthread_mutex_unlock(&session->lock);
   if (!good) {
-    pleat_arena_destroy(arena);
+    pleat_arena_destroy(d.arena);
     return PLEAT_OOM(error);
   }
-  described->arena = arena;
-  described->info = (pleat_plan_info){.step_count = plan->step_count,
-                                      .steps = steps,
-                                      .activation_bytes = plan->arena_bytes,
-                                      .activation_bytes_unshared = plan->unshared_bytes,
-                                      .workspace_bytes = plan->workspace_bytes,
-                                      .constant_bytes = plan->constant_bytes};
-  for (size_t s = 0; s < plan->step_count; s++) described->info.reorder_count += plan->steps[s].is_reorder;
+  d.info.steps = d.steps;
+  described->arena = d.arena;
+  described->info = d.info;
   *out_info = &described->info;
   return PLEAT_OK;
 }

@@ -70,6 +70,31 @@ def later(ir_version, opset):
     return message
 
 
+def flow():
+    """Control flow: a Loop with an If in its body, whose states a Scan then sums up. The convolution in the body has a
+    BatchNormalization, all weights are captured."""
+    branches = {}
+    for name, op in (("then_branch", "Neg"), ("else_branch", "Identity")):
+        branches[name] = helper.make_graph([helper.make_node(op, ["n"], [name], name=op.lower())], name, [],
+                                           [value(name, None)])
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["go_on"], name="on"),
+         helper.make_node("Conv", ["s", "w"], ["c"], name="conv"), norm("c", "n", "bn"),
+         helper.make_node("Less", ["i", "one"], ["first"], name="less"),
+         helper.make_node("If", ["first"], ["r"], name="choice", **branches)],
+        "body", [value("i", [], TensorProto.INT64), value("go", [], TensorProto.BOOL), value("s", ["batch", 2, 2])],
+        [value("go_on", [], TensorProto.BOOL), value("r", None), value("s", None)])
+    total = helper.make_graph([helper.make_node("Add", ["t", "e"], ["u"], name="add")], "total",
+                              [value("t", ["batch", 2, 2]), value("e", ["batch", 2, 2])], [value("u", None)])
+    nodes = [helper.make_node("Loop", ["trips", "", "x"], ["last", "all"], name="loop", body=body),
+             helper.make_node("Scan", ["last", "all"], ["y"], name="scan", body=total, num_scan_inputs=1)]
+    constants = [constant("w", np.reshape([1, 0, 0.5, 1], (2, 2, 1)))]
+    constants += norm_constants("bn", [1, 2], [0.5, 0], [0, 1], [1, 4])
+    constants += [numpy_helper.from_array(np.array(number, dtype=np.int64), name)
+                  for name, number in (("trips", 3), ("one", 1))]
+    return model(nodes, [value("x", ["batch", 2, 2])], [value("y", ["batch", 2, 2])], constants)
+
+
 def classifier():
     """A linear layer and its softmax: an output of scores, and one of probabilities."""
     weights = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]]
@@ -143,6 +168,7 @@ def main():
     write("models/add.onnx", add())
     write("models/conv_bn.onnx", conv_bn())
     write("models/classifier.onnx", classifier())
+    write("models/flow.onnx", flow())
     write("models/shared.onnx", shared())
     write("models/later_ir.onnx", later(14, 26))
     write("models/later_opset.onnx", later(13, 27))

@@ -257,6 +257,46 @@ START_TEST(norm_of_an_outer_convolution) {
 }
 END_TEST
 
+/* ---- the record of values ---- */
+
+static const char *record_of(const pleat_model *model) {
+  for (size_t i = 0; i < model->message->n_metadata_props; i++) {
+    if (strcmp(model->message->metadata_props[i]->key, PLEAT_FOLD_RECORD_KEY) == 0) {
+      return model->message->metadata_props[i]->value;
+    }
+  }
+  return "";
+}
+
+/* What a value became is followed through all that happened to it, and names that came and went are not told. */
+START_TEST(record_follows_chains) {
+  builder b = build_begin(8, MODEL_OPSET);
+  model_input(&b, "x", PLEAT_FLOAT, "1,3,4,4");
+  noise_init(&b, "w", PLEAT_FLOAT, "3,3,1,1", -1, 1);
+  add_parameters(&b, "", PLEAT_FLOAT, 3);
+  model_node(&b, "Conv", "conv", "x,w", "c");
+  bn_node(&b, b.graph, "bn", "c,scale,beta,mean,var", "n", MODEL_OPSET);
+  model_node(&b, "Identity", "id", "n", "i");
+  bn_node(&b, b.graph, "bn2", "i,scale,beta,mean,var", "m", MODEL_OPSET);
+  model_node(&b, "Relu", "relu", "m", "r");
+  model_node(&b, "Conv", "conv2", "r,w", "d");
+  bn_node(&b, b.graph, "bn3", "d,scale,beta,mean,var", "y", MODEL_OPSET);
+  model_output(&b, "y", PLEAT_FLOAT, "?");
+  pleat_model *model = build_model(&b), *folded = fold_model(model, NULL, NULL);
+  ck_assert_uint_eq(folded->message->graph->n_node, 3);
+  ck_assert_str_eq(record_of(folded), "c\tm\nd\ty\n");
+  pleat_model *again = fold_model(folded, NULL, NULL); /* nothing new happens to it */
+  ck_assert_str_eq(record_of(again), record_of(folded));
+  pleat_fold_options options = {.size = sizeof options, .no_record = true};
+  pleat_model *silent = fold_model(model, &options, NULL);
+  ck_assert_str_eq(record_of(silent), "");
+  pleat_model_release(silent);
+  pleat_model_release(again);
+  pleat_model_release(folded);
+  pleat_model_release(model);
+}
+END_TEST
+
 /* ---- remove-noops ---- */
 
 /* x -> Relu -> (the nodes) -> y; how many nodes are left, and that the values stay. */
@@ -460,7 +500,8 @@ Suite *make_suite(void) {
             (const TTest *const[]){only_and_skip, unknown_pass, arguments_may_be_null, passes_are_listed, NULL});
   add_tests(suite, "file",
             (const TTest *const[]){folding_twice_changes_nothing, the_rest_is_kept, nothing_to_do,
-                                   ir_3_lists_initializers_as_inputs, labels_are_of_the_original_graph, NULL});
+                                   record_follows_chains, ir_3_lists_initializers_as_inputs,
+                                   labels_are_of_the_original_graph, NULL});
   add_tests(suite, "subgraphs", (const TTest *const[]){norm_in_a_subgraph, norm_of_an_outer_convolution, NULL});
   add_tests(suite, "noops",
             (const TTest *const[]){identity_chain_to_an_output, identity_in_the_middle, identities_that_must_stay,

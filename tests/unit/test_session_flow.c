@@ -482,6 +482,40 @@ START_TEST(scan_of_a_batch) {
 }
 END_TEST
 
+/* ---- in words ---- */
+
+static size_t steps_called(pleat_session *session, const char *node) {
+  pleat_plan_info *info = NULL;
+  size_t count = 0;
+  ASSERT_OK(pleat_session_plan(session, NULL, 0, &info, error));
+  for (size_t i = 0; i < info->step_count; i++) count += strcmp(info->steps[i].node, node) == 0;
+  pleat_plan_info_destroy(info);
+  return count;
+}
+
+/* Bodies that are planned ahead are described; of an If whose condition is known, only what is taken. */
+START_TEST(steps_of_bodies) {
+  for (int known = 0; known < 2; known++) {
+    builder b = build_begin(8, 13);
+    model_input(&b, "x", PLEAT_FLOAT, "2");
+    INTS_INIT(&b, "trips", "", 3);
+    Onnx__GraphProto *body = loop_body(&b, "2");
+    INTS_INIT(&b, "one", "", 1);
+    build_node(&b, body, "Less", "", known ? "trips,one" : "i,one", "c");
+    add_if(&b, body, "choice", "c", "r", branch(&b, "Neg", "s", "t"), branch(&b, "Exp", "s", "e"));
+    body_output(&b, body, "r", PLEAT_FLOAT);
+    build_attr_graph(&b, model_node(&b, "Loop", "loop", "trips,,x", "y"), "body", body);
+    model_output(&b, "y", PLEAT_FLOAT, "?");
+    pleat_session *session = session_from(&b, (pleat_session_options){.threads = 1, .no_fold = true});
+    ck_assert_uint_eq(steps_called(session, "loop"), 1);
+    ck_assert_uint_eq(steps_called(session, "loop > choice"), 1);
+    ck_assert_uint_eq(steps_called(session, "loop > choice > t"), known ? 0 : 1);
+    ck_assert_uint_eq(steps_called(session, "loop > choice > e"), 1);
+    pleat_session_destroy(session);
+  }
+}
+END_TEST
+
 /* ---- what goes wrong ---- */
 
 static void assert_place(builder *b, pleat_tensor *input, pleat_status expected, const char *node, const char *words) {
@@ -567,6 +601,7 @@ Suite *make_suite(void) {
                                    loop_whose_states_change_places, loop_over_text, nested_loops, NULL});
   add_tests(suite, "scan",
             (const TTest *const[]){scan_forwards_and_backwards, scan_along_other_axes, scan_of_a_batch, NULL});
+  add_tests(suite, "words", (const TTest *const[]){steps_of_bodies, NULL});
   add_tests(suite, "failures",
             (const TTest *const[]){errors_name_both_nodes, slices_of_other_shapes, scans_of_other_lengths,
                                    bodies_of_other_counts, taps_stay_in_the_main_graph, NULL});

@@ -45,7 +45,9 @@ PLEAT_API const pleat_value_info *pleat_session_output(const pleat_session *sess
 PLEAT_API pleat_status pleat_session_run(pleat_session *session, pleat_tensor *const *inputs, size_t input_count,
                                          pleat_tensor **outputs, size_t output_count, pleat_error *error);
 
-/* One step of the plan for the given inputs' shapes. Strings live as long as the plan info. */
+/* One step of the plan for the given inputs' shapes. Strings live as long as the plan info. Behind the step of an If,
+ * Loop or Scan come those of its bodies whose shapes are known ahead, with nodes called "outer > inner" and no times of
+ * their own: the step's are for all that its bodies did. */
 typedef struct pleat_step_info {
   const char *node, *op_type, *kernel;
   const char *declined; /* "kernel: reason; ..." for the kernels before it, or "" */
@@ -61,7 +63,7 @@ typedef struct pleat_step_info {
 typedef struct pleat_plan_info {
   size_t step_count;
   const pleat_step_info *steps;
-  uint64_t activation_bytes;          /* the arena that one run needs */
+  uint64_t activation_bytes;          /* the arena that one run needs, and those of bodies */
   uint64_t activation_bytes_unshared; /* what it would need without reuse */
   uint64_t workspace_bytes;           /* kernels' scratch memory (in the arena) */
   uint64_t constant_bytes;            /* weights and other constants that the plan reads */
