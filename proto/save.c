@@ -285,13 +285,18 @@ typedef struct memory_buffer {
   ProtobufCBuffer base;
   uint8_t *at;
   const computed *next;
+  uint8_t *piece;
 } memory_buffer;
 
 static void append_to_memory(ProtobufCBuffer *base, size_t size, const uint8_t *data) {
   memory_buffer *buffer = (memory_buffer *)base;
   if (buffer->next != NULL && data == (const uint8_t *)buffer->next) {
     const pleat_proto_stored *bytes = &buffer->next->bytes;
-    bytes->fill(bytes->user, 0, size, buffer->at);
+    for (size_t at = 0; at < size; at += PIECE_BYTES) { /* `buffer->at` has any alignment */
+      const size_t some = size - at < PIECE_BYTES ? size - at : PIECE_BYTES;
+      bytes->fill(bytes->user, at, some, buffer->piece);
+      memcpy(buffer->at + at, buffer->piece, some);
+    }
     buffer->next = buffer->next->next;
   } else if (size > 0) {
     memcpy(buffer->at, data, size);
@@ -310,7 +315,7 @@ pleat_status pleat_proto_pack_model(const Onnx__ModelProto *model, pleat_proto_b
   const size_t size = protobuf_c_message_get_packed_size(message);
   uint8_t *data = malloc(size > 0 ? size : 1);
   if (data == NULL) PLEAT_CHECK(PLEAT_OOM(error));
-  memory_buffer buffer = {.base = {.append = append_to_memory}, .at = data, .next = s.first};
+  memory_buffer buffer = {.base = {.append = append_to_memory}, .at = data, .next = s.first, .piece = s.piece};
   *out_size = protobuf_c_message_pack_to_buffer(message, &buffer.base);
   *out_data = data;
 fail:
