@@ -25,7 +25,8 @@ static const pleat_kernel reference = {
     .prepare = average_prepare,
     .run = average_run,
 };
-static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_pool) & reference, NULL};
+static const pleat_kernel *const kernels[] = {
+    PLEAT_X86_KERNEL(pleat_x86_pool) PLEAT_ONEDNN_KERNEL(pleat_onednn_pool) & reference, NULL};
 
 static const pleat_op_attr attrs[] = {
     PLEAT_POOL_ATTRS(10, 19), {.name = "count_include_pad", .type = PLEAT_ATTR_INT, .since = 7}, {0}};

@@ -28,3 +28,22 @@ pleat_status pleat_mark_axes(const int64_t *axes, size_t count, int rank, bool *
   }
   return PLEAT_OK;
 }
+
+bool pleat_axes_are_spatial(const pleat_call *call) {
+  const pleat_tensor *given = pleat_in(call, 1);
+  const int rank = call->inputs[0]->rank;
+  const int64_t *axes = NULL;
+  unsigned seen = 0;
+  size_t count = pleat_attr_ints(call->node, "axes", &axes);
+  if (given != NULL) {
+    if (given->data == NULL) return false;
+    axes = given->data;
+    count = given->count;
+  }
+  for (size_t i = 0; i < count; i++) {
+    int axis = 0;
+    if (!pleat_axis(axes[i], rank, &axis)) return false;
+    seen |= 1u << axis;
+  }
+  return rank > 2 && seen == (1u << rank) - 4;
+}

@@ -11,4 +11,7 @@ pleat_status pleat_attr_axis(const pleat_node *node, const char *name, int limit
 /* Sets `out_marked` at the axes listed, and leaves the others as they are. An axis may be listed twice. */
 pleat_status pleat_mark_axes(const int64_t *axes, size_t count, int rank, bool *out_marked, pleat_error *error);
 
+/* Whether a reduction's axes (constant input 1, or the attribute) are exactly those from 2 on. */
+bool pleat_axes_are_spatial(const pleat_call *call);
+
 #endif

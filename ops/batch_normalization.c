@@ -178,7 +178,9 @@ static const pleat_kernel reference = {.name = "reference",
                                        .inplace = 1u << 0,
                                        .prepare = prepare,
                                        .run = run};
-static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_batch_normalization) & reference, NULL};
+static const pleat_kernel *const kernels[] = {
+    PLEAT_X86_KERNEL(pleat_x86_batch_normalization) PLEAT_ONEDNN_KERNEL(pleat_onednn_batch_normalization) & reference,
+    NULL};
 
 const pleat_op_def pleat_op_BatchNormalization = {.domain = "",
                                                   .name = "BatchNormalization",

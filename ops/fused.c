@@ -249,8 +249,9 @@ static const pleat_kernel *const conv_kernels[] = {
     NULL};
 static const pleat_kernel *const gemm_kernels[] = {
     PLEAT_X86_KERNEL(pleat_x86_rows_gemm) PLEAT_ONEDNN_KERNEL(pleat_onednn_gemm) & reference, NULL};
-static const pleat_kernel *const norm_kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_batch_normalization) & reference,
-                                                   NULL};
+static const pleat_kernel *const norm_kernels[] = {
+    PLEAT_X86_KERNEL(pleat_x86_batch_normalization) PLEAT_ONEDNN_KERNEL(pleat_onednn_batch_normalization) & reference,
+    NULL};
 
 const pleat_op_def pleat_op_FusedConv = {.domain = PLEAT_INTERNAL_DOMAIN,
                                          .name = "FusedConv",

@@ -48,7 +48,8 @@ static const pleat_kernel reference = {
     .run = global_run,
 };
 static const pleat_kernel *const kernels[] = {&reference, NULL};
-static const pleat_kernel *const pool_kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_pool) & reference, NULL};
+static const pleat_kernel *const pool_kernels[] = {
+    PLEAT_X86_KERNEL(pleat_x86_global_pool) PLEAT_ONEDNN_KERNEL(pleat_onednn_pool) & reference, NULL};
 
 static const pleat_op_version average_versions[] = {{1, 1, 1, 1, 1, PLEAT_M_FLOATS, GLOBAL_AVERAGE}, {0}};
 static const pleat_op_version max_versions[] = {{1, 1, 1, 1, 1, PLEAT_M_FLOATS, GLOBAL_MAX}, {0}};

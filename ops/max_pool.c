@@ -48,7 +48,8 @@ static const pleat_kernel reference = {
     .prepare = max_prepare,
     .run = max_run,
 };
-static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_pool) & reference, NULL};
+static const pleat_kernel *const kernels[] = {
+    PLEAT_X86_KERNEL(pleat_x86_pool) PLEAT_ONEDNN_KERNEL(pleat_onednn_pool) & reference, NULL};
 
 #define BYTES (PLEAT_M(PLEAT_INT8) | PLEAT_M(PLEAT_UINT8))
 static const pleat_op_attr attrs[] = {

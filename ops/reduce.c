@@ -235,7 +235,8 @@ static const pleat_kernel reference = {
     .run = reduce_run,
 };
 static const pleat_kernel *const kernels[] = {&reference, NULL};
-static const pleat_kernel *const mean_kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_reduce_mean) & reference, NULL};
+static const pleat_kernel *const mean_kernels[] = {
+    PLEAT_X86_KERNEL(pleat_x86_reduce_mean) PLEAT_ONEDNN_KERNEL(pleat_onednn_reduce_mean) & reference, NULL};
 
 /* ---- the operators ---- */
 

@@ -2,6 +2,7 @@
  * The result has the input's layout. */
 #include <string.h>
 
+#include "ops/axes.h"
 #include "ops/conv_shape.h"
 #include "ops/onednn/onednn.h"
 
@@ -101,26 +102,10 @@ const pleat_kernel pleat_onednn_pool = {.name = "onednn",
 
 /* ---- ReduceMean ---- */
 
-/* Exactly the axes from 2 on, once each or not. */
 static const char *refuse_mean(const pleat_call *call) {
   const char *reason = pleat_dnn_refuse(call, 3, 5);
-  const pleat_tensor *given = pleat_in(call, 1);
-  const int64_t *axes = NULL;
-  unsigned seen = 0;
   if (reason != NULL) return reason;
-  size_t count = pleat_attr_ints(call->node, "axes", &axes);
-  if (given != NULL) {
-    if (given->data == NULL) return "the axes are not constant";
-    axes = given->data;
-    count = given->count;
-  }
-  const int rank = call->inputs[0]->rank;
-  for (size_t i = 0; i < count; i++) {
-    int axis = 0;
-    if (!pleat_axis(axes[i], rank, &axis)) return "not these axes";
-    seen |= 1u << axis;
-  }
-  return seen == (1u << rank) - 4 ? NULL : "only for the mean over all spatial axes";
+  return pleat_axes_are_spatial(call) ? NULL : "only for the mean over all spatial axes";
 }
 
 const pleat_kernel pleat_onednn_reduce_mean = {.name = "onednn",

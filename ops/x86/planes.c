@@ -164,16 +164,27 @@ static void run_rows(const planes *p, const pleat_call *call, float *buffer, int
   }
 }
 
-/* Every thread gets as many rows: which, does not change their results. */
+/* Item `item` of `items` gets as many rows as the others: which, does not change their results. */
+typedef struct job {
+  const pleat_call *call;
+  int64_t rows, items;
+} job;
+
+static void run_item(void *arg, int64_t item, int worker) {
+  const job *job = arg;
+  const planes *p = job->call->state;
+  run_rows(p, job->call, (float *)job->call->workspace + (size_t)worker * p->buffer_floats,
+           job->rows * item / job->items, job->rows * (item + 1) / job->items);
+}
+
 static pleat_status run(const pleat_call *call) {
+  enum { ITEMS_PER_THREAD = 4 };
   const planes *p = call->state;
-  const int64_t rows = p->conv.batch * p->conv.out_height;
-  const int64_t work = rows * p->conv.out_width * p->conv.out_blocks * p->conv.code->lanes;
+  job job = {.call = call, .rows = p->conv.batch * p->conv.out_height};
+  const int64_t work = job.rows * p->conv.out_width * p->conv.out_blocks * p->conv.code->lanes;
   const int threads = work < PLEAT_PARALLEL_MIN ? 1 : call->threads;
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-  for (int t = 0; t < threads; t++)
-    run_rows(p, call, (float *)call->workspace + (size_t)t * p->buffer_floats, rows * t / threads,
-             rows * (t + 1) / threads);
+  job.items = threads > 1 ? ITEMS_PER_THREAD * threads : 1;
+  pleat_parallel(threads, job.items, run_item, &job);
   return PLEAT_OK;
 }
 

@@ -11,6 +11,7 @@ typedef struct rows {
   pleat_x86_rows matrix;
   const pleat_x86_code *code;
   int count; /* rows of the matrix, numbers in a row of the result */
+  int group; /* rows that one item takes: whole vectors of results */
   int64_t samples;
 } rows;
 
@@ -54,6 +55,7 @@ static const char *supports_gemm(const pleat_call *call) {
 }
 
 static pleat_status prepare(pleat_call *call) {
+  enum { ITEMS_PER_THREAD = 4 };
   rows *r = pleat_call_state(call, sizeof *r);
   const pleat_tensor *w = call->inputs[GEMM_B];
   const void *data = NULL;
@@ -62,6 +64,8 @@ static pleat_status prepare(pleat_call *call) {
   r->samples = call->inputs[GEMM_A]->dims[0];
   r->count = (int)w->dims[0];
   r->matrix.depth = (size_t)w->dims[1];
+  const int groups = pleat_x86_divide_up(r->count, r->code->lanes);
+  r->group = pleat_x86_divide_up(groups, ITEMS_PER_THREAD * call->threads) * r->code->lanes;
   pleat_x86_activation_of(call->node, &r->matrix.activation);
   PLEAT_TRY(pleat_call_dense(call, GEMM_B, &data));
   r->matrix.w = data;
@@ -88,16 +92,19 @@ static void run_rows(const rows *r, const pleat_call *call, int first, int end) 
   }
 }
 
+static void run_group(void *arg, int64_t group, int worker) {
+  const pleat_call *call = arg;
+  const rows *r = call->state;
+  const int first = (int)group * r->group;
+  (void)worker;
+  run_rows(r, call, first, min(first + r->group, r->count));
+}
+
 static pleat_status run(const pleat_call *call) {
   const rows *r = call->state;
   const size_t bytes = (size_t)r->count * r->matrix.depth * sizeof(float);
   const int threads = bytes < PLEAT_PARALLEL_BYTES ? 1 : call->threads;
-  const int lanes = r->code->lanes, groups = pleat_x86_divide_up(r->count, lanes);
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-  for (int t = 0; t < threads; t++) {
-    const int first = (int)((int64_t)groups * t / threads) * lanes, end = (int)((int64_t)groups * (t + 1) / threads);
-    run_rows(r, call, first, min(end * lanes, r->count));
-  }
+  pleat_parallel(threads, pleat_x86_divide_up(r->count, r->group), run_group, (void *)(uintptr_t)call);
   return PLEAT_OK;
 }
 

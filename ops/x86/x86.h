@@ -128,7 +128,13 @@ typedef struct pleat_x86_code {
   pleat_x86_winograd winograd[PLEAT_X86_WINOGRADS]; /* F(4x4, 3x3), F(2x2, 3x3) */
   /* y[row] = act(bias[row] + addend[row] + row of w times x), addend may be NULL; for rows [first, end). */
   void (*rows_times)(const pleat_x86_rows *rows, const float *x, const float *addend, float *y, int first, int end);
-  pleat_x86_planes_function *planes[2][2]; /* [stride - 1][columns - 1] */
+  /* y[i] = max(y[i], x[i * step]), or the sum, over `count` vectors; `first`: of x alone. (pool.inc) */
+  void (*pool_line)(bool is_max, bool first, const float *x, ptrdiff_t step, int count, float *y);
+  void (*pool_divide)(float *y, int count, const int64_t *counted, double rows); /* y[i] /= rows * counted[i] */
+  void (*pool_plane)(bool is_max, const float *x, int64_t count, float *y);      /* maximum or mean of vectors */
+  void (*scale_line)(const float *x, const float *scale, const float *shift, int64_t count,
+                     const pleat_x86_activation *activation, float *y); /* act(x * scale + shift) */
+  pleat_x86_planes_function *planes[2][2];                              /* [stride - 1][columns - 1] */
   /* [kernel width / 2][stride of the width - 1]: odd widths */
   pleat_x86_depthwise_function *depthwise[PLEAT_X86_DEPTHWISE_WIDEST / 2 + 1][PLEAT_X86_DEPTHWISE_STRIDE];
 } pleat_x86_code;

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,8 +26,7 @@ typedef struct work {
 
 static struct {
   pthread_mutex_t changing; /* held while threads are made and ended; guards users, count and threads */
-  pthread_mutex_t lock;     /* of `wake` */
-  pthread_cond_t wake;
+  sem_t wake;               /* a token for each sleeper that was taken off `sleeping` */
   int users, count;
   pthread_t threads[MOST_THREADS];
   _Atomic(work *) work; /* NULL: none to be had */
@@ -34,7 +34,7 @@ static struct {
   atomic_int inside, sleeping;
   atomic_bool busy, ending;
   _Atomic(void (*)(void)) quiet_rival;
-} pool = {.changing = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+} pool = {.changing = PTHREAD_MUTEX_INITIALIZER};
 
 static void rest(int *turns) {
   if (++*turns <= PAUSES) {
@@ -52,6 +52,19 @@ static void do_items(work *w, int worker) {
   }
 }
 
+/* Goes to sleep until there is a new epoch. A sleeper counts itself before it looks at the epoch for the last time, and
+ * whoever begins one takes all that are counted off, with a token for each: when that was done already, the token has
+ * to be waited for. */
+static void sleep_for_epoch(unsigned seen) {
+  atomic_fetch_add(&pool.sleeping, 1);
+  if (atomic_load(&pool.epoch) != seen) {
+    int count = atomic_load(&pool.sleeping);
+    while (count > 0 && !atomic_compare_exchange_weak(&pool.sleeping, &count, count - 1)) continue;
+    if (count > 0) return;
+  }
+  while (sem_wait(&pool.wake) != 0) continue; /* a signal came */
+}
+
 /* Until there is a new epoch: watching at first, then asleep. */
 static unsigned wait_for_epoch(unsigned seen) {
   unsigned epoch;
@@ -59,11 +72,7 @@ static unsigned wait_for_epoch(unsigned seen) {
     epoch = atomic_load(&pool.epoch);
     if (epoch != seen) return epoch;
   }
-  pthread_mutex_lock(&pool.lock);
-  atomic_fetch_add(&pool.sleeping, 1);
-  while ((epoch = atomic_load(&pool.epoch)) == seen) pthread_cond_wait(&pool.wake, &pool.lock);
-  atomic_fetch_sub(&pool.sleeping, 1);
-  pthread_mutex_unlock(&pool.lock);
+  while ((epoch = atomic_load(&pool.epoch)) == seen) sleep_for_epoch(seen);
   return epoch;
 }
 
@@ -83,14 +92,10 @@ static void *serve(void *unused) {
   return NULL;
 }
 
-/* A sleeper counts itself before it looks at the epoch for the last time: either it sees the new one, or is seen here.
- */
 static void begin_epoch(void) {
   atomic_fetch_add(&pool.epoch, 1);
   if (atomic_load(&pool.sleeping) == 0) return;
-  pthread_mutex_lock(&pool.lock);
-  pthread_cond_broadcast(&pool.wake);
-  pthread_mutex_unlock(&pool.lock);
+  for (int count = atomic_exchange(&pool.sleeping, 0); count > 0; count--) sem_post(&pool.wake);
 }
 
 void pleat_parallel(int threads, int64_t items, void (*run)(void *job, int64_t item, int worker), void *job) {
@@ -121,8 +126,7 @@ void pleat_parallel_set_rival(void (*quiet)(void)) {
 /* A forked child has none of them; whoever held the lock is not there either. */
 static void forget_threads(void) {
   pthread_mutex_init(&pool.changing, NULL);
-  pthread_mutex_init(&pool.lock, NULL);
-  pthread_cond_init(&pool.wake, NULL);
+  sem_init(&pool.wake, 0, 0);
   pool.count = 0;
   atomic_store(&pool.work, NULL);
   atomic_store(&pool.inside, 0);
@@ -130,13 +134,14 @@ static void forget_threads(void) {
   atomic_store(&pool.busy, false);
 }
 
-static void watch_forks(void) {
+static void begin(void) {
+  sem_init(&pool.wake, 0, 0);
   pthread_atfork(NULL, NULL, forget_threads);
 }
 
 void pleat_parallel_retain(int threads) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, watch_forks);
+  pthread_once(&once, begin);
   pthread_mutex_lock(&pool.changing);
   pool.users++;
   while (pool.count < threads - 1 && pool.count < MOST_THREADS) {

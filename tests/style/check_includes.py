@@ -14,7 +14,7 @@ GENERATED = "proto/onnx.pb-c.h"
 TABLE = [
     (PUBLIC, [], []),
     (PROTO, [CORE], ["protobuf-c/", "pthread.h"]),
-    (CORE, [], ["sanitizer/asan_interface.h", "pthread.h"]),
+    (CORE, [], ["sanitizer/asan_interface.h", "pthread.h", "semaphore.h"]),
     (GRAPH, [CORE, PROTO, "ops/ops.h", "ops/ops.def", "ops/packs.h"], ["uthash.h", "utarray.h", "utlist.h"]),
     ("runtime/plan/", [CORE, GRAPH, "ops/ops.h", "ops/layout.h", "ops/packs.h"], []),
     ("runtime/session/", [CORE, GRAPH, "runtime/plan/", "fold/fold.h", "ops/layout.h", "ops/scan.h"],

@@ -12,6 +12,7 @@ typedef struct how {
   unsigned constants; /* bit i: prepare sees input i's data */
   unsigned blocked;   /* bit i: input i comes in blocks of channels */
   bool exact, no_layouts;
+  int lanes; /* channels in a block; 0: 16 */
 } how;
 
 static inline void *run_memory(size_t bytes) {
@@ -101,7 +102,7 @@ static inline pleat_tensor *run_kernel(op_case *c, const pleat_kernel *kernel, h
     if ((how.constants >> i & 1) == 0) seen[i].data = NULL;
     inputs[i] = &seen[i];
     if ((how.blocked >> i & 1) != 0) {
-      const pleat_layout *blocks = pleat_layout_blocked(16);
+      const pleat_layout *blocks = pleat_layout_blocked(how.lanes > 0 ? how.lanes : 16);
       if (!pleat_layout_is_dense(blocks, seen[i].rank, seen[i].dims)) seen[i].layout = blocks;
     }
     wanted[i] = seen[i].layout;

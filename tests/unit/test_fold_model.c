@@ -396,6 +396,29 @@ START_TEST(dropout_of_every_opset) {
 }
 END_TEST
 
+/* Pad by nothing goes, Pad by something stays. */
+START_TEST(pad_by_nothing) {
+  static const struct {
+    int64_t opset;
+    double amounts[4];
+    size_t nodes_left;
+  } cases[] = {{2, {0, 0, 0, 0}, 2}, {2, {0, 0, 0, 1}, 3}, {13, {0, 0, 0, 0}, 2}, {13, {0, -1, 0, 0}, 3}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    builder b = begin_noops(cases[i].opset < 6 ? 6 : cases[i].opset);
+    const bool as_input = cases[i].opset >= 11;
+    if (as_input) model_init(&b, "amounts", PLEAT_INT64, "4", cases[i].amounts);
+    Onnx__NodeProto *pad = model_node(&b, "Pad", "pad", as_input ? "r,amounts" : "r", "d");
+    if (!as_input) attr_ints(&b, pad, "pads", cases[i].amounts[3] > 0 ? "0,0,0,1" : "0,0,0,0");
+    model_node(&b, "Neg", "neg", "d", "y");
+    pleat_model *model = build_model(&b), *folded = fold_model(model, NULL, NULL);
+    ck_assert_uint_eq(folded->message->graph->n_node, cases[i].nodes_left);
+    assert_same_values(model, folded, "2,3", PLEAT_FLOAT, 0);
+    pleat_model_release(model);
+    pleat_model_release(folded);
+  }
+}
+END_TEST
+
 START_TEST(dropout_with_a_mask) {
   for (int used = 0; used < 2; used++) {
     builder b = begin_noops(MODEL_OPSET);
@@ -505,7 +528,8 @@ Suite *make_suite(void) {
   add_tests(suite, "subgraphs", (const TTest *const[]){norm_in_a_subgraph, norm_of_an_outer_convolution, NULL});
   add_tests(suite, "noops",
             (const TTest *const[]){identity_chain_to_an_output, identity_in_the_middle, identities_that_must_stay,
-                                   dropout_of_every_opset, dropout_with_a_mask, dropout_with_a_computed_mode, NULL});
+                                   dropout_of_every_opset, dropout_with_a_mask, dropout_with_a_computed_mode,
+                                   pad_by_nothing, NULL});
   add_tests(suite, "dead_and_constant", (const TTest *const[]){dead_chains_go, constants_in_sessions_only, NULL});
   return suite;
 }

@@ -1,0 +1,141 @@
+/* MaxPool and AveragePool on blocks of channels, line by line of the output; and the pools over whole planes, with
+ * ReduceMean over all spatial axes, whose results are dense. Geometry and what an average counts are those of the
+ * reference kernels (ops/pool.h). */
+#include <math.h>
+#include <string.h>
+
+#include "core/parallel.h"
+#include "ops/axes.h"
+#include "ops/pool.h"
+#include "ops/x86/x86.h"
+
+static bool is_max(const pleat_call *call) {
+  return strstr(call->node->op_type, "Max") != NULL;
+}
+
+static const char *refuse(const pleat_call *call) {
+  const pleat_x86_code *code = pleat_x86_code_of_cpu();
+  if (code == NULL) return "this CPU has neither AVX2 nor AVX-512";
+  if (call->outputs[0] == NULL || pleat_out(call, 1) != NULL) return "indices are asked for";
+  if (call->inputs[0]->count == 0 || call->outputs[0]->count == 0) return "an empty tensor";
+  if (call->inputs[0]->layout == NULL || call->inputs[0]->layout->block != code->lanes)
+    return "its input does not come in blocks";
+  return NULL;
+}
+
+static int64_t blocks_of(const pleat_tensor *x, int lanes) {
+  return x->dims[0] * ((x->dims[1] + lanes - 1) / lanes);
+}
+
+/* ---- windows ---- */
+
+typedef struct windows {
+  pleat_pool pool;
+  const pleat_x86_code *code;
+  bool is_max;
+} windows;
+
+typedef struct windows_job {
+  const windows *w;
+  const float *x;
+  float *y;
+} windows_job;
+
+static pleat_status windows_prepare(pleat_call *call) {
+  const bool include_pad = !is_max(call) && pleat_attr_int(call->node, "count_include_pad") != 0;
+  PLEAT_TRY(pleat_pool_prepare(call, sizeof(windows), include_pad));
+  windows *w = call->state;
+  w->code = pleat_x86_code_of_cpu();
+  w->is_max = is_max(call);
+  call->outputs[0]->layout = call->inputs[0]->layout;
+  return PLEAT_OK;
+}
+
+/* One line of the output in one block. */
+static void run_line(void *arg, int64_t item, int worker) {
+  const windows_job *job = arg;
+  const pleat_pool *p = &job->w->pool;
+  const int lanes = job->w->code->lanes;
+  const int64_t block = item / (int64_t)p->rows, width = p->out[p->last], stride = p->window.stride[p->last];
+  const size_t row = (size_t)(item % (int64_t)p->rows);
+  const float *x = job->x + block * (int64_t)p->in_plane * lanes;
+  float *y = job->y + (block * (int64_t)p->out_plane + (int64_t)row * width) * lanes;
+  pleat_pool_walk walk;
+  (void)worker;
+  for (int64_t i = 0; i < width * lanes; i++) y[i] = job->w->is_max ? -INFINITY : 0;
+  for (pleat_pool_walk_begin(p, row, &walk); walk.more; pleat_pool_walk_next(p, &walk)) {
+    for (int64_t k = 0; k < p->window.kernel[p->last]; k++) {
+      int64_t first, end;
+      pleat_pool_range(p, k, 0, width, &first, &end);
+      if (first >= end) continue;
+      const int64_t at = walk.offset + pleat_pool_tap_offset(p, k) + first * stride;
+      job->w->code->pool_line(job->w->is_max, false, x + at * lanes, stride * lanes, (int)(end - first),
+                              y + first * lanes);
+    }
+  }
+  if (!job->w->is_max)
+    job->w->code->pool_divide(y, (int)width, p->counted[p->last], (double)pleat_pool_row_count(p, row));
+}
+
+static pleat_status windows_run(const pleat_call *call) {
+  const windows *w = call->state;
+  const pleat_tensor *x = call->inputs[0];
+  const int threads = x->count < PLEAT_PARALLEL_MIN ? 1 : call->threads;
+  windows_job job = {.w = w, .x = x->data, .y = call->outputs[0]->data};
+  pleat_parallel(threads, blocks_of(x, w->code->lanes) * (int64_t)w->pool.rows, run_line, &job);
+  return PLEAT_OK;
+}
+
+const pleat_kernel pleat_x86_pool = {.name = "pool",
+                                     .types = PLEAT_M_F32,
+                                     .flags = PLEAT_KERNEL_LAYOUTS,
+                                     .supports = refuse,
+                                     .prepare = windows_prepare,
+                                     .run = windows_run};
+
+/* ---- whole planes ---- */
+
+typedef struct plane_job {
+  const pleat_x86_code *code;
+  bool is_max;
+  int64_t positions, channels;
+  const float *x;
+  float *y;
+} plane_job;
+
+/* Exactly the axes from 2 on, once each or not. */
+static const char *refuse_mean(const pleat_call *call) {
+  const char *reason = refuse(call);
+  if (reason != NULL) return reason;
+  return pleat_axes_are_spatial(call) ? NULL : "only for the mean over all spatial axes";
+}
+
+static void run_plane(void *arg, int64_t block, int worker) {
+  const plane_job *job = arg;
+  const int lanes = job->code->lanes;
+  const int64_t blocks = (job->channels + lanes - 1) / lanes, sample = block / blocks, first = block % blocks * lanes;
+  const int64_t count = job->channels - first < lanes ? job->channels - first : lanes;
+  float result[PLEAT_LAYOUT_MAX_BLOCK];
+  (void)worker;
+  job->code->pool_plane(job->is_max, job->x + block * job->positions * lanes, job->positions, result);
+  memcpy(job->y + sample * job->channels + first, result, (size_t)count * sizeof *result);
+}
+
+static pleat_status plane_run(const pleat_call *call) {
+  const pleat_tensor *x = call->inputs[0];
+  const int threads = x->count < PLEAT_PARALLEL_MIN ? 1 : call->threads;
+  plane_job job = {.code = pleat_x86_code_of_cpu(),
+                   .is_max = is_max(call),
+                   .positions = 1,
+                   .channels = x->dims[1],
+                   .x = x->data,
+                   .y = call->outputs[0]->data};
+  for (int i = 2; i < x->rank; i++) job.positions *= x->dims[i];
+  pleat_parallel(threads, blocks_of(x, job.code->lanes), run_plane, &job);
+  return PLEAT_OK;
+}
+
+const pleat_kernel pleat_x86_global_pool = {
+    .name = "pool", .types = PLEAT_M_F32, .flags = PLEAT_KERNEL_LAYOUTS, .supports = refuse, .run = plane_run};
+const pleat_kernel pleat_x86_reduce_mean = {
+    .name = "pool", .types = PLEAT_M_F32, .flags = PLEAT_KERNEL_LAYOUTS, .supports = refuse_mean, .run = plane_run};
