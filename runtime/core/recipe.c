@@ -15,8 +15,7 @@ enum {
 };
 
 pleat_recipe pleat_recipe_of(const pleat_tensor *tensor, const void *origin, pleat_tensor *owner) {
-  pleat_recipe recipe = {
-      .tensor = *tensor, .stored = tensor->dtype, .origin = origin, .owner = owner, .magnitude = -1};
+  pleat_recipe recipe = {.tensor = *tensor, .stored = tensor->dtype, .origin = origin, .owner = owner, .magnitude = -1};
   recipe.tensor.refs = 0;
   return recipe;
 }

@@ -191,8 +191,8 @@ static pleat_status promote_type_attrs(const pleat_promotion *p, pleat_node *nod
     const char *name = type_attrs[i].attr;
     const pleat_attr *attr = pleat_node_attr(node, name);
     bool as_text = attr != NULL && attr->type == PLEAT_ATTR_STRING;
-    pleat_dtype dtype = attr == NULL                    ? type_attrs[i].defaults_to_float ? PLEAT_FLOAT : PLEAT_UNDEFINED
-                        : as_text                       ? type_of_name(attr->s)
+    pleat_dtype dtype = attr == NULL ? type_attrs[i].defaults_to_float ? PLEAT_FLOAT : PLEAT_UNDEFINED
+                        : as_text    ? type_of_name(attr->s)
                         : pleat_dtype_is_valid(attr->i) ? (pleat_dtype)attr->i
                                                         : PLEAT_UNDEFINED;
     if (!is_narrow(p, dtype)) continue;
