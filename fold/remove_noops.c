@@ -1,4 +1,5 @@
-/* Nodes that hand their input on: Identity, and Dropout in inference whose mask nobody wants. A node stays where its
+/* Nodes that hand their input on: Identity, a Cast to the type that its input has, and Dropout in inference whose mask
+ * nobody wants. A node stays where its
  * result is a graph output that is an input or a constant as well. */
 #include "fold/fold.h"
 
@@ -16,6 +17,10 @@ static bool may_be_noop(const pleat_node *node) {
   if (node->input_count == 0 || node->inputs[0] == NULL || node->output_count == 0 || node->outputs[0] == NULL)
     return false;
   if (pleat_node_is(node, "Identity")) return true;
+  if (pleat_node_is(node, "Cast")) {
+    const pleat_value *in = node->inputs[0], *out = node->outputs[0];
+    return in->dtype != PLEAT_UNDEFINED && in->dtype == out->dtype;
+  }
   if (!pleat_node_is(node, "Dropout") || node->version == NULL) return false;
   for (size_t i = 1; i < node->output_count; i++) {
     const pleat_value *mask = node->outputs[i];
@@ -46,6 +51,6 @@ static pleat_status run(pleat_pass_context *ctx, bool *out_changed) {
 
 const pleat_pass pleat_pass_remove_noops = {
     .name = "remove-noops",
-    .summary = "Identity, and Dropout in inference",
+    .summary = "Identity, Cast to the same type, and Dropout in inference",
     .run = run,
 };
