@@ -1,6 +1,6 @@
-/* Nodes that hand their input on: Identity, Dropout in inference whose mask nobody wants, and Pad by nothing (PyTorch
- * writes one before each AveragePool). A node stays where its result is a graph output that is an input or a constant
- * as well. */
+/* Nodes that hand their input on: Identity, a Cast to the type that its input has, Dropout in inference whose mask
+ * nobody wants, and Pad by nothing (PyTorch writes one before each AveragePool). A node stays where its result is a
+ * graph output that is an input or a constant as well. */
 #include "fold/fold.h"
 
 /* Before opset 12 Dropout always means inference here (see ops/dropout.c); from then on its third input says. */
@@ -17,6 +17,10 @@ static bool may_be_noop(const pleat_node *node) {
   if (node->input_count == 0 || node->inputs[0] == NULL || node->output_count == 0 || node->outputs[0] == NULL)
     return false;
   if (pleat_node_is(node, "Identity") || pleat_node_is(node, "Pad")) return true;
+  if (pleat_node_is(node, "Cast")) {
+    const pleat_value *in = node->inputs[0], *out = node->outputs[0];
+    return in->dtype != PLEAT_UNDEFINED && in->dtype == out->dtype;
+  }
   if (!pleat_node_is(node, "Dropout") || node->version == NULL) return false;
   for (size_t i = 1; i < node->output_count; i++) {
     const pleat_value *mask = node->outputs[i];
@@ -66,6 +70,6 @@ static pleat_status run(pleat_pass_context *ctx, bool *out_changed) {
 
 const pleat_pass pleat_pass_remove_noops = {
     .name = "remove-noops",
-    .summary = "Identity, Dropout in inference, and Pad by nothing",
+    .summary = "Identity, Cast to the same type, Dropout in inference, and Pad by nothing",
     .run = run,
 };

@@ -4,7 +4,7 @@
  * a blocked product of filters and gathered input (block_gemm.h, conv_gather.h), and, for groups of few filters
  * (depthwise), rows of output accumulated tap by tap. Which one, and with it every bit of the result, depends on shapes
  * only. */
-#include "ops/conv_gather.h"
+#include "ops/conv.h"
 
 #include <inttypes.h>
 
@@ -12,7 +12,7 @@
 #include "ops/kernels.h"
 
 /* Axes are those of the gather: merged where the window does nothing. */
-typedef struct conv {
+struct pleat_conv {
   pleat_gather gather;
   int64_t groups, channels, filters; /* channels and filters of one group */
   int64_t out_plane;
@@ -20,8 +20,10 @@ typedef struct conv {
   pleat_block_split split;
   int64_t chunk_rows, row_chunks; /* direct: output rows of an item, items of a plane */
   int64_t items;
+  pleat_dtype dtype; /* float, double or uint32 */
   size_t scratch;
-} conv;
+};
+typedef pleat_conv conv;
 
 typedef struct conv_job {
   const conv *conv;
@@ -33,6 +35,12 @@ typedef struct conv_job {
 #define PLEAT_TEMPLATE_FLOATS
 #include "ops/template.h"
 
+#define T        uint32_t
+#define FN(name) PLEAT_CAT(name, _u32)
+#include "conv.inc"
+#undef T
+#undef FN
+
 /* ---- inference ---- */
 
 static pleat_status mismatch(const pleat_infer *ctx, const char *what, int64_t expected, int64_t found) {
@@ -40,7 +48,7 @@ static pleat_status mismatch(const pleat_infer *ctx, const char *what, int64_t e
                     found);
 }
 
-/* Channels, groups, filters and bias. */
+/* Channels, groups and filters. */
 static pleat_status check_channels(const pleat_infer *ctx, const pleat_shape *x, const pleat_shape *w) {
   int64_t group = pleat_attr_int(ctx->node, "group"), needed = 0;
   if (group < 1) return pleat_fail(ctx->error, PLEAT_MALFORMED_MODEL, "attribute 'group' must be at least 1");
@@ -55,7 +63,11 @@ static pleat_status check_channels(const pleat_infer *ctx, const pleat_shape *x,
     if (x->dims[1].value != needed)
       return mismatch(ctx, "channels of X (dimension 1; dimension 1 of W times group)", needed, x->dims[1].value);
   }
-  if (!pleat_infer_has(ctx, 2) || ctx->inputs[2].shape.rank < 0) return PLEAT_OK;
+  return PLEAT_OK;
+}
+
+static pleat_status check_bias(const pleat_infer *ctx, const pleat_shape *w) {
+  if (w->rank < 0 || !pleat_infer_has(ctx, 2) || ctx->inputs[2].shape.rank < 0) return PLEAT_OK;
   const pleat_shape *bias = &ctx->inputs[2].shape;
   if (bias->rank != 1) return mismatch(ctx, "rank of B", 1, bias->rank);
   if (pleat_dim_is_known(bias->dims[0]) && pleat_dim_is_known(w->dims[0]) && bias->dims[0].value != w->dims[0].value)
@@ -63,13 +75,12 @@ static pleat_status check_channels(const pleat_infer *ctx, const pleat_shape *x,
   return PLEAT_OK;
 }
 
-static pleat_status infer(pleat_infer *ctx) {
+pleat_status pleat_conv_infer_shape(pleat_infer *ctx) {
   const pleat_shape *x = &ctx->inputs[0].shape, *w = &ctx->inputs[1].shape;
   pleat_type *y = pleat_infer_out(ctx, 0);
   pleat_window window;
   pleat_dim sizes[PLEAT_MAX_SPATIAL];
   int spatial = 0;
-  PLEAT_TRY(pleat_infer_one_type(ctx));
   if (x->rank < 0 && w->rank < 0) return PLEAT_OK;
   if (x->rank >= 0) PLEAT_TRY(pleat_window_spatial(x, "input X", &spatial, ctx->error));
   if (w->rank >= 0) PLEAT_TRY(pleat_window_spatial(w, "input W", &spatial, ctx->error));
@@ -87,7 +98,13 @@ static pleat_status infer(pleat_infer *ctx) {
   return PLEAT_OK;
 }
 
-static double macs(const pleat_infer *ctx) {
+static pleat_status infer(pleat_infer *ctx) {
+  PLEAT_TRY(pleat_infer_one_type(ctx));
+  PLEAT_TRY(pleat_conv_infer_shape(ctx));
+  return check_bias(ctx, &ctx->inputs[1].shape);
+}
+
+double pleat_conv_macs(const pleat_infer *ctx) {
   const pleat_shape *w = &ctx->inputs[1].shape;
   pleat_dim per_output = pleat_shape_product(w, 1, w->rank);
   const pleat_shape *y = &ctx->outputs[0].shape;
@@ -153,7 +170,7 @@ static void split_work(conv *conv, int64_t batch, pleat_call *call) {
   if (!conv->direct) {
     conv->split = pleat_block_split_make(batch * conv->groups, conv->filters, conv->out_plane, call->threads);
     conv->items = batch * conv->groups * conv->split.row_blocks * conv->split.col_blocks;
-    conv->scratch = pleat_block_scratch(call->inputs[0]->dtype);
+    conv->scratch = pleat_block_scratch(conv->dtype);
     return;
   }
   int64_t planes = batch * conv->groups * conv->filters;
@@ -164,13 +181,15 @@ static void split_work(conv *conv, int64_t batch, pleat_call *call) {
   conv->items = planes * conv->row_chunks;
 }
 
-static pleat_status prepare(pleat_call *call) {
+pleat_status pleat_conv_plan(pleat_call *call, pleat_dtype dtype, const pleat_conv **out_conv) {
   const pleat_tensor *x = call->inputs[0], *w = call->inputs[1], *y = call->outputs[0];
   pleat_window window;
   pleat_dim sizes[PLEAT_MAX_SPATIAL];
   int axes[PLEAT_MAX_SPATIAL];
-  conv *conv = pleat_call_state(call, sizeof *conv);
+  conv *conv = pleat_arena_alloc(call->arena, sizeof *conv);
   if (conv == NULL) return PLEAT_OOM(call->error);
+  *out_conv = conv;
+  conv->dtype = dtype;
   conv->empty = y->count == 0;
   if (conv->empty) return PLEAT_OK;
   const pleat_shape shape = pleat_shape_of(x->rank, x->dims);
@@ -196,18 +215,27 @@ static pleat_status prepare(pleat_call *call) {
   return pleat_block_workspace(call, call->threads, conv->scratch);
 }
 
-static pleat_status run(const pleat_call *call) {
-  const conv *conv = call->state;
-  const pleat_tensor *bias = pleat_in(call, 2);
-  if (conv->empty) return PLEAT_OK;
-  conv_job job = {.conv = conv,
-                  .x = call->inputs[0]->data,
-                  .w = call->inputs[1]->data,
-                  .bias = bias == NULL ? NULL : bias->data,
-                  .y = call->outputs[0]->data};
+void pleat_conv_run(const pleat_conv *conv, const pleat_call *call, const void *x, const void *w, const void *bias,
+                    void *y) {
+  conv_job job = {.conv = conv, .x = x, .w = w, .bias = bias, .y = y};
+  if (conv->empty) return;
   /* Without channels neither is read, but the pointers should be good for arithmetic. */
   if (conv->channels == 0) job.x = job.w = job.y;
-  PLEAT_SWITCH_FLOATS(call->inputs[0]->dtype, , run, (&job, call))
+  if (conv->dtype == PLEAT_UINT32) run_u32(&job, call);
+  PLEAT_SWITCH_FLOATS(conv->dtype, , run, (&job, call))
+}
+
+static pleat_status prepare(pleat_call *call) {
+  const pleat_conv *conv;
+  PLEAT_TRY(pleat_conv_plan(call, call->inputs[0]->dtype, &conv));
+  call->state = (void *)(uintptr_t)conv; /* run reads it only */
+  return PLEAT_OK;
+}
+
+static pleat_status run(const pleat_call *call) {
+  const pleat_tensor *bias = pleat_in(call, 2);
+  pleat_conv_run(call->state, call, call->inputs[0]->data, call->inputs[1]->data, bias == NULL ? NULL : bias->data,
+                 call->outputs[0]->data);
   return PLEAT_OK;
 }
 
@@ -244,4 +272,4 @@ const pleat_op_def pleat_op_Conv = {.domain = "",
                                     .attrs = attrs,
                                     .infer = infer,
                                     .kernels = kernels,
-                                    .macs = macs};
+                                    .macs = pleat_conv_macs};

@@ -7,3 +7,9 @@
 #define PLEAT_TEMPLATE "conv_gather.inc"
 #define PLEAT_TEMPLATE_FLOATS
 #include "ops/template.h"
+
+#define T        uint32_t
+#define FN(name) PLEAT_CAT(name, _u32)
+#include "conv_gather.inc"
+#undef T
+#undef FN

@@ -22,6 +22,7 @@ typedef struct pleat_gather_source {
 } pleat_gather_source;
 
 void pleat_gather_pack_f32(const void *source, int64_t k, int64_t depth, int64_t col, int64_t cols, void *panel);
+void pleat_gather_pack_u32(const void *source, int64_t k, int64_t depth, int64_t col, int64_t cols, void *panel);
 void pleat_gather_pack_f64(const void *source, int64_t k, int64_t depth, int64_t col, int64_t cols, void *panel);
 
 /* Splits a row-major index over `sizes` into coordinates. */

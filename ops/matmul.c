@@ -3,33 +3,34 @@
  * From the ONNX specification (numpy.matmul): a vector on the left is a row, one on the right a column, and that
  * dimension is dropped from the result; dimensions before the last two broadcast. A batch of products with one common
  * right-hand matrix is computed as one product with more rows. */
-#include "ops/block_gemm.h"
+#include "ops/matmul.h"
 
 #include <inttypes.h>
 
 #include "ops/kernels.h"
 
-typedef struct matmul {
+struct pleat_matmul {
   pleat_dtype dtype;
   int64_t m, n, k;
   int batch_rank;
   int64_t batch_dims[PLEAT_MAX_RANK], a_step[PLEAT_MAX_RANK], b_step[PLEAT_MAX_RANK]; /* in matrices */
   pleat_block_split split;
   int64_t items;
-} matmul;
+};
+typedef pleat_matmul matmul;
 
 typedef struct matmul_job {
   const matmul *matmul;
-  const pleat_call *call;
+  const void *a, *b;
+  void *c;
 } matmul_job;
 
 /* ---- inference ---- */
 
-static pleat_status infer(pleat_infer *ctx) {
+pleat_status pleat_matmul_infer_shape(pleat_infer *ctx) {
   const pleat_shape *a = &ctx->inputs[0].shape, *b = &ctx->inputs[1].shape;
   pleat_type *y = pleat_infer_out(ctx, 0);
   char a_text[256], b_text[256];
-  PLEAT_TRY(pleat_infer_one_type(ctx));
   if (a->rank == 0 || b->rank == 0)
     return pleat_fail(ctx->error, PLEAT_SHAPE_MISMATCH, "input %d: expected at least one dimension, found a scalar",
                       a->rank == 0 ? 0 : 1);
@@ -52,7 +53,12 @@ static pleat_status infer(pleat_infer *ctx) {
   return PLEAT_OK;
 }
 
-static double macs(const pleat_infer *ctx) {
+static pleat_status infer(pleat_infer *ctx) {
+  PLEAT_TRY(pleat_infer_one_type(ctx));
+  return pleat_matmul_infer_shape(ctx);
+}
+
+double pleat_matmul_macs(const pleat_infer *ctx) {
   const pleat_shape *a = &ctx->inputs[0].shape, *y = &ctx->outputs[0].shape;
   if (a->rank < 1 || y->rank < 0) return 0;
   pleat_dim outputs = pleat_shape_product(y, 0, y->rank), inner = a->dims[a->rank - 1];
@@ -86,12 +92,13 @@ static pleat_status plan_batch(matmul *plan, const pleat_call *call) {
   return PLEAT_OK;
 }
 
-static pleat_status prepare(pleat_call *call) {
+pleat_status pleat_matmul_plan(pleat_call *call, pleat_dtype dtype, const pleat_matmul **out_matmul) {
   const pleat_tensor *a = call->inputs[0], *b = call->inputs[1];
-  matmul *plan = pleat_call_state(call, sizeof *plan);
+  matmul *plan = pleat_arena_alloc(call->arena, sizeof *plan);
   if (plan == NULL) return PLEAT_OOM(call->error);
+  *out_matmul = plan;
+  plan->dtype = dtype;
   if (call->outputs[0]->count == 0) return PLEAT_OK;
-  plan->dtype = a->dtype;
   plan->k = a->dims[a->rank - 1];
   plan->m = a->rank > 1 ? a->dims[a->rank - 2] : 1;
   plan->n = b->rank > 1 ? b->dims[b->rank - 1] : 1;
@@ -111,8 +118,8 @@ static void run_block(const void *argument, int64_t item, void *scratch) {
   int64_t row = rest % split->row_blocks * split->rows, batch = rest / split->row_blocks;
   int64_t rows = plan->m - row < split->rows ? plan->m - row : split->rows;
   int64_t cols = plan->n - col < split->cols ? plan->n - col : split->cols;
-  const char *a = job->call->inputs[0]->data, *b = job->call->inputs[1]->data;
-  char *c = (char *)job->call->outputs[0]->data + (size_t)(batch * plan->m * plan->n) * element;
+  const char *a = job->a, *b = job->b;
+  char *c = (char *)job->c + (size_t)(batch * plan->m * plan->n) * element;
   for (int i = plan->batch_rank - 1; i >= 0 && plan->k > 0; i--) {
     int64_t at = batch % plan->batch_dims[i];
     batch /= plan->batch_dims[i];
@@ -131,11 +138,20 @@ static void run_block(const void *argument, int64_t item, void *scratch) {
   pleat_matrix_block(&product, row, rows, col, cols, scratch);
 }
 
+void pleat_matmul_run(const pleat_matmul *plan, const pleat_call *call, const void *a, const void *b, void *c) {
+  const matmul_job job = {.matmul = plan, .a = a, .b = b, .c = c};
+  pleat_block_run(plan->items, call->threads, call->workspace, pleat_block_scratch(plan->dtype), run_block, &job);
+}
+
+static pleat_status prepare(pleat_call *call) {
+  const pleat_matmul *plan;
+  PLEAT_TRY(pleat_matmul_plan(call, call->inputs[0]->dtype, &plan));
+  call->state = (void *)(uintptr_t)plan; /* run reads it only */
+  return PLEAT_OK;
+}
+
 static pleat_status run(const pleat_call *call) {
-  const matmul *plan = call->state;
-  matmul_job job = {.matmul = plan, .call = call};
-  pleat_block_run(plan->items, call->threads, call->workspace, pleat_block_scratch(call->inputs[0]->dtype), run_block,
-                  &job);
+  pleat_matmul_run(call->state, call, call->inputs[0]->data, call->inputs[1]->data, call->outputs[0]->data);
   return PLEAT_OK;
 }
 
@@ -154,5 +170,9 @@ static const pleat_kernel reference = {
     .name = "reference", .types = PLEAT_M_FLOATS | INTS, .flags = PLEAT_KERNEL_WIDEN, .prepare = prepare, .run = run};
 static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_matmul) & reference, NULL};
 
-const pleat_op_def pleat_op_MatMul = {
-    .domain = "", .name = "MatMul", .versions = versions, .infer = infer, .kernels = kernels, .macs = macs};
+const pleat_op_def pleat_op_MatMul = {.domain = "",
+                                      .name = "MatMul",
+                                      .versions = versions,
+                                      .infer = infer,
+                                      .kernels = kernels,
+                                      .macs = pleat_matmul_macs};

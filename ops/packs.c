@@ -41,7 +41,7 @@ struct pleat_pack_source {
 /* ---- reading ---- */
 
 static void give_back(const pleat_pack_source *source, size_t first, size_t count) {
-  const size_t size = pleat_dtype_size(source->recipe->tensor.dtype);
+  const size_t size = pleat_dtype_size(source->recipe->stored);
   const pleat_packs *store = source->store;
   if (store == NULL || store->give_back == NULL || source->recipe->owner != NULL) return;
   store->give_back(store->user, (const char *)source->recipe->tensor.data + first * size, count * size);
@@ -82,6 +82,7 @@ static void write_keys(key_writer *w, const pleat_pack_source *source, const ple
   const pleat_recipe *recipe = source->recipe;
   write_size(w, (uintptr_t)recipe->origin);
   write_size(w, (size_t)source->tensor->dtype);
+  write_size(w, (size_t)recipe->tensor.dtype); /* what factors give is rounded to it */
   write_size(w, source->tensor->count);
   for (const pleat_factors *f = recipe->factors; f != NULL; f = f->next) {
     const size_t axis[] = {f->value_count, f->channels, f->inner, f->outer};

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "ops/ops.h"
+#include "ops/block_gemm.h"
 
 #define M_Q8  (PLEAT_M(PLEAT_INT8) | PLEAT_M(PLEAT_UINT8))
 #define M_Q16 (PLEAT_M(PLEAT_INT16) | PLEAT_M(PLEAT_UINT16))
@@ -252,10 +252,39 @@ static double quantize_one(const quantize *q, double x, double scale, double zer
   return value < q->target.low ? q->target.low : value > q->target.high ? q->target.high : value;
 }
 
+/* The case that matters, in floats: one scale and zero point for all, to 8 bits. A quotient of floats that is rounded
+ * to float from double is the float quotient. A loop for each type, since clamping is a part of its conversion. */
+#define QUANTIZE_LOOP(D, low, high)                                                                                    \
+  PLEAT_MULTIVERSION                                                                                                   \
+  static void quantize_to_##D(const float *x, float scale, float zero, size_t count, D *y) {                           \
+    for (size_t i = 0; i < count; i++) {                                                                               \
+      const float value = rintf(x[i] / scale) + zero, at_least = value > (low) ? value : (low);                        \
+      y[i] = (D)(int32_t)(value != value ? 0 : at_least < (high) ? at_least : (high));                                 \
+    }                                                                                                                  \
+  }
+QUANTIZE_LOOP(uint8_t, 0.0f, 255.0f)
+QUANTIZE_LOOP(int8_t, -128.0f, 127.0f)
+
+static bool is_simple(const quantize *q) {
+  return q->quantizes && q->at.inner == 0 && q->x->dtype == PLEAT_FLOAT && q->scale->dtype == PLEAT_FLOAT &&
+         q->precision == PLEAT_FLOAT && (PLEAT_M(q->y->dtype) & M_Q8) != 0;
+}
+
+static void quantize_simple(const quantize *q, size_t begin, size_t end) {
+  const float *x = (const float *)q->x->data + begin, scale = *(const float *)q->scale->data;
+  const float zero = q->zero != NULL ? (float)pleat_load_f64(q->zero->dtype, q->zero->data, 0) : 0;
+  if (q->y->dtype == PLEAT_UINT8) quantize_to_uint8_t(x, scale, zero, end - begin, (uint8_t *)q->y->data + begin);
+  else quantize_to_int8_t(x, scale, zero, end - begin, (int8_t *)q->y->data + begin);
+}
+
 /* Elements [begin, end). */
 static void convert_chunk(const quantize *q, size_t begin, size_t end) {
   double block[BLOCK], scale = 1, zero = 0;
   size_t current = SIZE_MAX;
+  if (is_simple(q)) {
+    quantize_simple(q, begin, end);
+    return;
+  }
   const size_t x_size = pleat_dtype_size(q->x->dtype), y_size = pleat_dtype_size(q->y->dtype);
   for (size_t at = begin; at < end; at += BLOCK) {
     const size_t n = end - at < BLOCK ? end - at : BLOCK;

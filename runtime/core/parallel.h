@@ -16,6 +16,7 @@
 enum {
   PLEAT_PARALLEL_BYTES = 256 * 1024, /* plain copies: bytes moved */
   PLEAT_PARALLEL_SIMPLE = 1 << 16,   /* one operation an element */
+  PLEAT_PARALLEL_MACS = 1 << 18,     /* multiply-adds of a product */
   PLEAT_PARALLEL_MIN = 1 << 15       /* several operations an element; a fraction of it where there are many */
 };
 

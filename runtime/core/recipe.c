@@ -4,6 +4,7 @@
  * stored element and its factors, multiplied in the order in which they were found. */
 #include "core/recipe.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -14,9 +15,16 @@ enum {
 };
 
 pleat_recipe pleat_recipe_of(const pleat_tensor *tensor, const void *origin, pleat_tensor *owner) {
-  pleat_recipe recipe = {.tensor = *tensor, .origin = origin, .owner = owner, .magnitude = -1};
+  pleat_recipe recipe = {.tensor = *tensor, .stored = tensor->dtype, .origin = origin, .owner = owner, .magnitude = -1};
   recipe.tensor.refs = 0;
   return recipe;
+}
+
+pleat_recipe pleat_recipe_widen(const pleat_recipe *recipe, pleat_dtype dtype) {
+  pleat_recipe wide = *recipe;
+  assert(recipe->factors == NULL); /* what they give would have been rounded to the narrower type */
+  wide.tensor.dtype = dtype;
+  return wide;
 }
 
 /* ---- factors ---- */
@@ -137,11 +145,14 @@ static void read_floats(const pleat_recipe *recipe, size_t first, size_t count, 
 /* At most BLOCK elements in the recipe's own type; `out` is aligned for it. */
 static void read_block(const pleat_recipe *recipe, size_t first, size_t count, void *out) {
   const pleat_dtype dtype = recipe->tensor.dtype;
-  const size_t size = pleat_dtype_size(dtype);
-  double values[BLOCK];
-  memcpy(out, (const char *)recipe->tensor.data + first * size, count * size);
-  if (recipe->factors == NULL) return;
-  pleat_convert(dtype, out, PLEAT_DOUBLE, values, count, NULL);
+  const size_t size = pleat_dtype_size(recipe->stored);
+  double values[BLOCK], elements[2 * BLOCK]; /* aligned for any type, with room for it */
+  memcpy(elements, (const char *)recipe->tensor.data + first * size, count * size);
+  if (recipe->factors == NULL) {
+    pleat_convert(recipe->stored, elements, dtype, out, count, NULL);
+    return;
+  }
+  pleat_convert(recipe->stored, elements, PLEAT_DOUBLE, values, count, NULL);
   multiply_all(recipe->factors, first, count, values);
   pleat_convert(PLEAT_DOUBLE, values, dtype, out, count, NULL);
 }
@@ -151,12 +162,12 @@ void pleat_recipe_read(const pleat_recipe *recipe, pleat_dtype dtype, size_t fir
   const pleat_factors *f = recipe->factors;
   double block[2 * BLOCK]; /* room for any type of a real number */
   if (count == 0) return;
-  if (own == dtype && f == NULL) {
+  if (recipe->stored == dtype && own == dtype && f == NULL) {
     const size_t size = pleat_dtype_size(own);
     memcpy(out, (const char *)recipe->tensor.data + first * size, count * size);
     return;
   }
-  if (own == dtype && own == PLEAT_FLOAT && f->next == NULL) {
+  if (recipe->stored == dtype && own == dtype && own == PLEAT_FLOAT && f->next == NULL) {
     read_floats(recipe, first, count, out);
     return;
   }
@@ -170,7 +181,8 @@ void pleat_recipe_read(const pleat_recipe *recipe, pleat_dtype dtype, size_t fir
 
 const void *pleat_recipe_in_place(const pleat_recipe *recipe) {
   const void *data = recipe->tensor.data;
-  return recipe->factors == NULL && (uintptr_t)data % VECTOR_ALIGNMENT == 0 ? data : NULL;
+  const bool as_stored = recipe->factors == NULL && recipe->stored == recipe->tensor.dtype;
+  return as_stored && (uintptr_t)data % VECTOR_ALIGNMENT == 0 ? data : NULL;
 }
 
 /* ---- finite or not ---- */
@@ -194,6 +206,7 @@ static double find_magnitude(const pleat_recipe *recipe) {
   pleat_recipe stored = *recipe;
   double block[BLOCK], largest = 0, sum = 0; /* sum of 0 * x: NaN where an x is not finite */
   stored.factors = NULL;
+  stored.tensor.dtype = stored.stored;
   if (stored.tensor.dtype == PLEAT_FLOAT) return find_magnitude_of_floats(stored.tensor.data, stored.tensor.count);
   for (size_t at = 0; at < recipe->tensor.count; at += BLOCK) {
     const size_t n = recipe->tensor.count - at < BLOCK ? recipe->tensor.count - at : BLOCK;

@@ -20,6 +20,7 @@ typedef struct pleat_factors {
 
 typedef struct pleat_recipe {
   pleat_tensor tensor; /* a descriptor: type and shape of the constant; its data are the stored elements */
+  pleat_dtype stored;  /* the stored elements' type: the constant's, or a narrower one whose numbers that type has */
   const void *origin;  /* tells these stored elements from all others, for as long as they live */
   pleat_tensor *owner; /* the heap tensor that they belong to; NULL: the model's memory */
   const pleat_factors *factors;
@@ -29,6 +30,9 @@ typedef struct pleat_recipe {
 
 /* A recipe of stored elements as they are. */
 pleat_recipe pleat_recipe_of(const pleat_tensor *tensor, const void *origin, pleat_tensor *owner);
+
+/* The same numbers, of a recipe without factors, as constants of a type that has all of them. */
+pleat_recipe pleat_recipe_widen(const pleat_recipe *recipe, pleat_dtype dtype);
 
 /* recipe times factors (whose `next` is ignored; their values are copied). Factors that run along the same axis as
  * earlier ones are multiplied with those. False: out of memory, in `arena`. */

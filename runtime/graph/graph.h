@@ -257,6 +257,11 @@ pleat_status pleat_graph_infer(pleat_graph *graph, pleat_error *error);
  * graph that was inferred, and leaves it to be inferred again. For running only: such a graph is not exported. */
 pleat_status pleat_graph_promote(pleat_graph *graph, pleat_error *error);
 
+/* The same for running it: float16 and bfloat16 become float, and constants are read as float where they are stored.
+ * What the model asks for stays: the root's inputs and outputs, and what a Cast makes a half of another type. False in
+ * *out_changed: there is nothing to widen, or a list of halves at the border, and the graph is what it was. */
+pleat_status pleat_graph_widen_halves(pleat_graph *graph, bool *out_changed, pleat_error *error);
+
 /* infer.c: multiply-adds of one node after inference: 0 when it does none worth counting, UINT64_MAX when it does but
  * its shapes are not all known. */
 uint64_t pleat_node_macs(const pleat_node *node);

@@ -111,6 +111,9 @@ static pleat_status compile(pleat_session *session, const pleat_session_options 
     PLEAT_TRY(pleat_graph_promote(session->graph, error));
     PLEAT_TRY(pleat_graph_infer(session->graph, error));
   } else if (!options->no_fold) {
+    bool widened;
+    PLEAT_TRY(pleat_graph_widen_halves(session->graph, &widened, error));
+    if (widened) PLEAT_TRY(pleat_graph_infer(session->graph, error));
     PLEAT_TRY(pleat_fold_run(session->graph, NULL, true, NULL, error));
     pleat_graph_give_back(session->graph);
   }

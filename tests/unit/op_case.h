@@ -25,7 +25,7 @@
 #include "suite.h"
 #include "tensors.h"
 
-enum { CASE_INPUTS = 6, CASE_OUTPUTS = 8, CASE_ATTRS = 12 };
+enum { CASE_INPUTS = 8, CASE_OUTPUTS = 8, CASE_ATTRS = 12 };
 
 typedef struct op_case {
   const char *op;

@@ -134,6 +134,44 @@ START_TEST(read_in_another_type) {
 }
 END_TEST
 
+/* Stored as a half, a constant as float: products are rounded to float only, and the elements have to be read. */
+START_TEST(stored_narrower) {
+  double values[COUNT];
+  float found[COUNT];
+  const pleat_recipe half = stored(PLEAT_FLOAT16, -(uintptr_t)memory & 15);
+  pleat_recipe wide = pleat_recipe_widen(&half, PLEAT_FLOAT), scaled;
+  ck_assert_ptr_nonnull(pleat_recipe_in_place(&half));
+  ck_assert_ptr_null(pleat_recipe_in_place(&wide));
+  pleat_recipe_read(&wide, PLEAT_FLOAT, 0, COUNT, found);
+  for (size_t i = 0; i < COUNT; i++) ck_assert(found[i] == (float)stored_at(&half, i));
+  const pleat_factors factors = factors_of(0, values, 3);
+  ck_assert(pleat_recipe_scale(arena, &wide, &factors, &scaled));
+  pleat_recipe_read(&scaled, PLEAT_FLOAT, 3, COUNT - 3, found);
+  for (size_t i = 3; i < COUNT; i++) ck_assert(found[i - 3] == (float)(stored_at(&half, i) * factor_at(&factors, i)));
+  ck_assert(pleat_recipe_is_finite(&scaled));
+}
+END_TEST
+
+/* What would be infinite as a half is not as a float. */
+START_TEST(stored_narrower_has_the_wider_range) {
+  double factor = 1e6;
+  uint16_t data[2];
+  const int64_t dims[] = {2};
+  pleat_tensor tensor;
+  pleat_recipe scaled;
+  ck_assert(pleat_tensor_describe(&tensor, PLEAT_FLOAT16, 1, dims));
+  tensor.data = data;
+  data[0] = pleat_f32_to_f16(30000);
+  data[1] = pleat_f32_to_f16(1);
+  const pleat_factors factors = {.values = &factor, .value_count = 1, .channels = 1, .inner = 2, .outer = 2};
+  const pleat_recipe half = pleat_recipe_of(&tensor, data, NULL), wide = pleat_recipe_widen(&half, PLEAT_FLOAT);
+  ck_assert(pleat_recipe_scale(arena, &half, &factors, &scaled));
+  ck_assert(!pleat_recipe_is_finite(&scaled));
+  ck_assert(pleat_recipe_scale(arena, &wide, &factors, &scaled));
+  ck_assert(pleat_recipe_is_finite(&scaled));
+}
+END_TEST
+
 START_TEST(in_place_only_when_aligned_and_as_stored) {
   double values[COUNT];
   const size_t aligned = -(uintptr_t)memory & 15;
@@ -211,6 +249,8 @@ Suite *make_suite(void) {
   tcase_add_loop_test(tcase, one_list_of_factors, 0, (int)(sizeof axes / sizeof axes[0]));
   tcase_add_loop_test(tcase, two_lists_are_rounded_once, 0, (int)(sizeof types / sizeof types[0]));
   tcase_add_test(tcase, read_in_another_type);
+  tcase_add_test(tcase, stored_narrower);
+  tcase_add_test(tcase, stored_narrower_has_the_wider_range);
   tcase_add_test(tcase, in_place_only_when_aligned_and_as_stored);
   tcase_add_test(tcase, finite_or_not);
   tcase_add_loop_test(tcase, finite_in_every_type, 0, (int)(sizeof types / sizeof types[0]));

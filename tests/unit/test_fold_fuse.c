@@ -241,12 +241,74 @@ START_TEST(matmul_with_bias) {
 }
 END_TEST
 
+/* ---- ConvInteger ---- */
+
+/* x -> ConvInteger of `channels` x 3 x 3 -> Cast -> Mul -> Relu -> y; the sums are an output as well, or not. */
+static builder integer_model(int channels, bool zero_points, bool seen) {
+  char shape[32];
+  builder b = build_begin(8, 14);
+  snprintf(shape, sizeof shape, "1,%d,6,5", channels);
+  model_input(&b, "x", PLEAT_UINT8, shape);
+  snprintf(shape, sizeof shape, "4,%d,3,3", channels);
+  noise_init(&b, "w", PLEAT_INT8, shape, -128, 127);
+  model_init(&b, "xz", PLEAT_UINT8, "", (const double[]){10});
+  model_init(&b, "wz", PLEAT_INT8, "", (const double[]){3});
+  model_init(&b, "scale", PLEAT_FLOAT, "", (const double[]){0.01});
+  attr_ints(&b, model_node(&b, "ConvInteger", "conv", zero_points ? "x,w,xz,wz" : "x,w", "sums"), "pads", "1,1,1,1");
+  build_attr_int(&b, model_node(&b, "Cast", "", "sums", "f"), "to", PLEAT_FLOAT);
+  model_node(&b, "Mul", "", "f,scale", "m");
+  model_node(&b, "Relu", "", "m", "y");
+  model_output(&b, "y", PLEAT_FLOAT, "?");
+  if (seen) model_output(&b, "sums", PLEAT_INT32, "?");
+  return b;
+}
+
+/* How many steps of `op_type` there are, folded; the output is that of the integers. */
+static size_t integer_steps(int channels, bool zero_points, bool seen, const char *op_type) {
+  const int64_t dims[] = {1, channels, 6, 5};
+  builder b = integer_model(channels, zero_points, seen);
+  pleat_model *model = build_model(&b);
+  pleat_session *folded = session_with(model, (pleat_session_options){.threads = 2, .exact = true});
+  pleat_session *plain = session_with(model, (pleat_session_options){.no_fold = true, .threads = 2});
+  pleat_tensor *found[2], *expected[2];
+  uint8_t values[1024];
+  uint32_t state = 5;
+  for (size_t i = 0; i < sizeof values; i++) values[i] = (uint8_t)noise(&state, 0, 256);
+  run_session(folded, (pleat_tensor *[]){make_dims(PLEAT_UINT8, 4, dims, values)}, found);
+  run_session(plain, (pleat_tensor *[]){make_dims(PLEAT_UINT8, 4, dims, values)}, expected);
+  const size_t count = step_count(folded, op_type);
+  for (size_t i = 0; i <= (size_t)seen; i++) {
+    assert_same(found[i], expected[i], 1e-6);
+    pleat_tensor_release(found[i]);
+    pleat_tensor_release(expected[i]);
+  }
+  pleat_session_destroy(folded);
+  pleat_session_destroy(plain);
+  pleat_model_release(model);
+  return count;
+}
+
+START_TEST(conv_integer) {
+  for (int zero_points = 0; zero_points < 2; zero_points++) {
+    ck_assert_uint_eq(integer_steps(3, zero_points == 1, false, "FusedConv"), 1);
+    ck_assert_uint_eq(integer_steps(28, zero_points == 1, false, "FusedConv"), 1); /* 252 products: below the limit */
+  }
+}
+END_TEST
+
+/* Sums that floats cannot hold, or that somebody sees, are computed as integers. */
+START_TEST(conv_integer_stays) {
+  ck_assert_uint_eq(integer_steps(29, true, false, "ConvInteger"), 1);
+  ck_assert_uint_eq(integer_steps(3, true, true, "ConvInteger"), 1);
+}
+END_TEST
+
 Suite *make_suite(void) {
   Suite *suite = suite_create("fold_fuse");
   add_tests(suite, "fused",
             (const TTest *const[]){conv_with_activation, conv_with_residual_and_activation, clip_with_bounds_as_inputs,
                                    gated_activations, gemm_with_activation, lone_norm_with_activation,
                                    halfs_are_widened, not_where_it_would_be_seen, pad_before_conv,
-                                   pad_before_pool_stays, matmul_with_bias, NULL});
+                                   pad_before_pool_stays, matmul_with_bias, conv_integer, conv_integer_stays, NULL});
   return suite;
 }
