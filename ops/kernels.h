@@ -20,7 +20,8 @@
 #define PLEAT_X86_KERNEL(name)
 #endif
 
-extern const pleat_kernel pleat_x86_conv_direct, pleat_x86_conv_winograd, pleat_x86_depthwise;
+extern const pleat_kernel pleat_x86_conv_direct, pleat_x86_conv_transpose, pleat_x86_conv_winograd, pleat_x86_depthwise,
+    pleat_x86_prelu, pleat_x86_unary;
 
 extern const pleat_kernel pleat_onednn_batch_normalization, pleat_onednn_binary, pleat_onednn_conv,
     pleat_onednn_conv_transpose, pleat_onednn_eltwise, pleat_onednn_gemm, pleat_onednn_lrn, pleat_onednn_matmul,
