@@ -50,18 +50,18 @@ static const pleat_op_attr shrink_attrs[] = {PLEAT_EW_FLOAT("lambd", 0.5f), PLEA
 #define ACTIVATION(Name, id, versions, attrs, ...)                                                                     \
   ACTIVATION_LOOPS(id, __VA_ARGS__)                                                                                    \
   PLEAT_EW_OP(Name, id, versions, attrs, pleat_infer_elementwise, PLEAT_M_FLOATS, 1u)
-/* Those that oneDNN has as well. */
+/* Those that have vector code and, some, oneDNN's. */
+#define FAST_KERNELS PLEAT_X86_KERNEL(pleat_x86_unary) PLEAT_ONEDNN_KERNEL(pleat_onednn_eltwise)
 #define FAST_ACTIVATION(Name, id, versions, attrs, ...)                                                                \
   ACTIVATION_LOOPS(id, __VA_ARGS__)                                                                                    \
-  PLEAT_EW_OP_WITH(Name, id, versions, attrs, pleat_infer_elementwise, PLEAT_M_FLOATS, 1u,                             \
-                   PLEAT_ONEDNN_KERNEL(pleat_onednn_eltwise))
+  PLEAT_EW_OP_WITH(Name, id, versions, attrs, pleat_infer_elementwise, PLEAT_M_FLOATS, 1u, FAST_KERNELS)
 
 FAST_ACTIVATION(LeakyRelu, leaky_relu, leaky_versions, leaky_attrs, "alpha")
 FAST_ACTIVATION(Elu, elu, floats_6_22, elu_attrs, "alpha")
 ACTIVATION(Selu, selu, floats_6_22, selu_attrs, "alpha", "gamma")
 ACTIVATION(Celu, celu, celu_versions, alpha_attrs, "alpha")
 FAST_ACTIVATION(Sigmoid, sigmoid, floats_13, consumed_attrs, NULL)
-ACTIVATION(HardSigmoid, hard_sigmoid, floats_6_22, hard_attrs, "alpha", "beta")
+FAST_ACTIVATION(HardSigmoid, hard_sigmoid, floats_6_22, hard_attrs, "alpha", "beta")
 FAST_ACTIVATION(HardSwish, hard_swish, swish_versions, NULL, NULL)
 FAST_ACTIVATION(Tanh, tanh, floats_13, consumed_attrs, NULL)
 ACTIVATION(Softplus, softplus, floats_1_22, NULL, NULL)
@@ -71,7 +71,7 @@ ACTIVATION(Mish, mish, mish_versions, NULL, NULL)
 
 static const pleat_loops relu_loops = {.by_dtype = {PLEAT_LOOPS_SIGNED(relu_loop)}};
 PLEAT_EW_OP_WITH(Relu, relu, relu_versions, consumed_attrs, pleat_infer_elementwise, PLEAT_M_FLOATS | PLEAT_M_SINT, 1u,
-                 PLEAT_ONEDNN_KERNEL(pleat_onednn_eltwise))
+                 FAST_KERNELS)
 
 static const pleat_loops shrink_loops = {.by_dtype = {PLEAT_LOOPS_NUMBERS(shrink_loop)}, .params = {"lambd", "bias"}};
 PLEAT_EW_OP(Shrink, shrink, shrink_versions, shrink_attrs, pleat_infer_elementwise, PLEAT_M_NUMBERS, 1u)
@@ -102,4 +102,4 @@ static const pleat_kernel gelu_kernel = {.name = "reference",
                                          .inplace = 1u,
                                          .prepare = gelu_prepare,
                                          .run = pleat_elementwise_run};
-PLEAT_EW_DEF_WITH(Gelu, gelu, gelu_versions, gelu_attrs, gelu_infer, PLEAT_ONEDNN_KERNEL(pleat_onednn_eltwise))
+PLEAT_EW_DEF_WITH(Gelu, gelu, gelu_versions, gelu_attrs, gelu_infer, FAST_KERNELS)

@@ -43,7 +43,8 @@ static const pleat_op_version prelu_versions[] = {V(1, M_F16_UP, PLEAT_EW_CHANNE
                                                   {0}};
 static const pleat_op_attr consumed_attrs[] = {PLEAT_EW_CONSUMED, {0}};
 static const pleat_loops prelu_loops = {.by_dtype = {PLEAT_LOOPS_NUMBERS(prelu_loop)}};
-PLEAT_EW_OP(PRelu, prelu, prelu_versions, consumed_attrs, pleat_infer_elementwise, PLEAT_M_NUMBERS, 3u)
+PLEAT_EW_OP_WITH(PRelu, prelu, prelu_versions, consumed_attrs, pleat_infer_elementwise, PLEAT_M_NUMBERS, 3u,
+                 PLEAT_X86_KERNEL(pleat_x86_prelu))
 
 /* ---- bitwise ---- */
 

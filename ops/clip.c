@@ -2,6 +2,8 @@
  *
  * min and max are operands with stride 0 of the element-wise driver; where the node has none, they are the state's own
  * values: no bound, except that opset 6 has float's limits as defaults. Source: ONNX's Clip. */
+#include "ops/clip.h"
+
 #include <float.h>
 #include <math.h>
 
@@ -82,6 +84,19 @@ static pleat_status clip_prepare(pleat_call *call) {
   return PLEAT_OK;
 }
 
+static bool read_bound(const pleat_call *call, size_t input, const char *attr, float absent, float *out_value) {
+  const pleat_tensor *given = pleat_in(call, input);
+  *out_value = absent;
+  if (given != NULL && given->data == NULL) return false;
+  if (given != NULL) *out_value = *(const float *)given->data;
+  else if ((call->version->flags & BOUNDS_ARE_ATTRIBUTES) != 0) *out_value = pleat_attr_float(call->node, attr);
+  return true;
+}
+
+bool pleat_clip_bounds(const pleat_call *call, float *out_low, float *out_high) {
+  return read_bound(call, 1, "min", -INFINITY, out_low) && read_bound(call, 2, "max", INFINITY, out_high);
+}
+
 static pleat_status clip_run(const pleat_call *call) {
   const clip_state *state = call->state;
   if (pleat_out(call, 0) == NULL) return PLEAT_OK;
@@ -98,4 +113,5 @@ static const pleat_kernel clip_kernel = {.name = "reference",
                                          .inplace = 1u,
                                          .prepare = clip_prepare,
                                          .run = clip_run};
-PLEAT_EW_DEF_WITH(Clip, clip, clip_versions, clip_attrs, clip_infer, PLEAT_ONEDNN_KERNEL(pleat_onednn_eltwise))
+PLEAT_EW_DEF_WITH(Clip, clip, clip_versions, clip_attrs, clip_infer,
+                  PLEAT_X86_KERNEL(pleat_x86_unary) PLEAT_ONEDNN_KERNEL(pleat_onednn_eltwise))

@@ -322,7 +322,8 @@ static const pleat_op_attr attrs[] = {{.name = "auto_pad", .type = PLEAT_ATTR_ST
 
 static const pleat_kernel reference = {
     .name = "reference", .types = PLEAT_M_FLOATS, .flags = PLEAT_KERNEL_WIDEN, .prepare = prepare, .run = run};
-static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_conv_transpose) & reference, NULL};
+static const pleat_kernel *const kernels[] = {
+    PLEAT_X86_KERNEL(pleat_x86_conv_transpose) PLEAT_ONEDNN_KERNEL(pleat_onednn_conv_transpose) & reference, NULL};
 
 const pleat_op_def pleat_op_ConvTranspose = {.domain = "",
                                              .name = "ConvTranspose",

@@ -3,6 +3,8 @@
  * A tensor's layout is one of the constants here or NULL; nothing ever changes them. */
 #include "ops/layout.h"
 
+#include <string.h>
+
 #include "core/checked.h"
 #include "core/shape.h"
 
@@ -53,6 +55,19 @@ size_t pleat_layout_bytes(const pleat_tensor *tensor) {
   const size_t channels = (size_t)tensor->dims[1];
   const size_t padded = (size_t)pleat_layout_channels(tensor->layout, tensor->dims[1]);
   return pleat_mul_size(dense / channels, padded, &bytes) ? bytes : SIZE_MAX;
+}
+
+void pleat_layout_clear_padding(const pleat_tensor *tensor) {
+  const pleat_layout *layout = tensor->layout;
+  if (layout == NULL || pleat_layout_fills(layout, tensor->dims[1])) return;
+  const size_t size = pleat_dtype_size(tensor->dtype), block = (size_t)layout->block;
+  const size_t used = (size_t)tensor->dims[1] % block, positions = (size_t)pleat_volume(tensor->dims, 2, tensor->rank);
+  const size_t channels = (size_t)pleat_layout_channels(layout, tensor->dims[1]);
+  char *end = tensor->data;
+  for (int64_t n = 0; n < tensor->dims[0]; n++) {
+    end += channels * positions * size;
+    for (size_t i = 0; i < positions; i++) memset(end - (i * block + block - used) * size, 0, (block - used) * size);
+  }
 }
 
 void pleat_layout_span(const pleat_layout *layout, int rank, const int64_t *dims, int axis, int64_t *out_outer,

@@ -38,6 +38,8 @@ int64_t pleat_layout_channels(const pleat_layout *layout, int64_t channels);
 bool pleat_layout_fills(const pleat_layout *layout, int64_t channels);
 /* Bytes that the tensor takes, padding included; SIZE_MAX when they overflow. */
 size_t pleat_layout_bytes(const pleat_tensor *tensor);
+/* Zeroes the lanes of the last block that are no channels, of a tensor whose function does not leave zero at zero. */
+void pleat_layout_clear_padding(const pleat_tensor *tensor);
 /* How a tensor of these dimensions lies around an axis: `outer` runs of `run` elements that follow each other, each
  * with everything from the axis on (what pads blocks included). One run: parts along the axis are contiguous. */
 void pleat_layout_span(const pleat_layout *layout, int rank, const int64_t *dims, int axis, int64_t *out_outer,

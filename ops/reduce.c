@@ -3,8 +3,9 @@
  *
  * An operator is a step (how a value is taken into an accumulator) and a finish. Neighbouring dimensions that are all
  * kept or all reduced are merged first, which leaves two cases for the innermost one: reduced (runs are folded into one
- * accumulator) or kept (rows are folded into rows of accumulators). Floats are accumulated in double. An empty set
- * gives the step's identity. Roots and logarithms of integers are taken in double and truncated. */
+ * accumulator) or kept (rows are folded into rows of accumulators, also where a short reduced one lies behind). Floats
+ * are accumulated in double. An empty set gives the step's identity. Roots and logarithms of integers are taken in
+ * double and truncated. */
 #include <math.h>
 #include <string.h>
 
@@ -32,7 +33,8 @@ typedef struct loop_nest {
 typedef struct reduce_state {
   const reduce_op *op;
   loop_nest kept, reduced; /* without the innermost merged dimension */
-  size_t inner;            /* that dimension, which is contiguous */
+  size_t inner;            /* that dimension */
+  size_t step;             /* between its elements: 1, or what a short reduced dimension behind it takes */
   bool inner_reduced;
   size_t reduced_count, work;
   union { /* by accumulator type; named so that the template finds its own */
@@ -144,6 +146,13 @@ static void set_identity(reduce_state *s, pleat_dtype dtype) {
   }
 }
 
+/* The dimension that the inner loops run over, of merged ones: the last, or the kept one before it where the last is
+ * reduced and so short that a loop over it would cost more than its work. */
+static int innermost(int rank, const size_t *dims, const bool *kind) {
+  const bool is_short = rank > 1 && kind[rank - 1] && dims[rank - 1] < 2 * LANES && dims[rank - 2] >= LANES;
+  return is_short ? rank - 2 : rank - 1;
+}
+
 /* Merges neighbouring dimensions of the same kind and sets up the loops. */
 static void plan_loops(reduce_state *s, const pleat_tensor *x, const bool *reduced) {
   size_t dims[PLEAT_MAX_RANK];
@@ -160,12 +169,15 @@ static void plan_loops(reduce_state *s, const pleat_tensor *x, const bool *reduc
       kind[rank++] = reduced[d];
     }
   }
+  const int inner = innermost(rank, dims, kind);
   s->kept.total = s->reduced.total = 1;
-  s->inner = rank > 0 ? dims[rank - 1] : 1;
-  s->inner_reduced = rank > 0 && kind[rank - 1];
-  for (int d = 0; d + 1 < rank; d++) {
+  s->inner = rank > 0 ? dims[inner] : 1;
+  s->inner_reduced = rank > 0 && kind[inner];
+  s->step = inner + 1 < rank ? dims[rank - 1] : 1;
+  for (int d = 0; d < rank; d++) {
     loop_nest *nest = kind[d] ? &s->reduced : &s->kept;
     size_t stride = 1;
+    if (d == inner) continue;
     for (int e = d + 1; e < rank; e++) stride *= dims[e];
     nest->dims[nest->rank] = dims[d];
     nest->strides[nest->rank++] = stride;
@@ -175,7 +187,7 @@ static void plan_loops(reduce_state *s, const pleat_tensor *x, const bool *reduc
 
 /* An empty input: every output, if there is any, is the reduction of an empty set. */
 static void plan_empty(reduce_state *s, const pleat_tensor *y) {
-  s->kept.total = 1;
+  s->kept.total = s->step = 1;
   s->inner = y->count;
 }
 

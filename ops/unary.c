@@ -33,30 +33,29 @@ static const pleat_op_attr consumed_attrs[] = {PLEAT_EW_CONSUMED, {0}};
 #define FLOATS(Name, id, versions, attrs)                                                                              \
   static const pleat_loops id##_loops = {.by_dtype = {PLEAT_LOOPS_FLOATS(id##_loop)}};                                 \
   PLEAT_EW_OP(Name, id, versions, attrs, pleat_infer_elementwise, PLEAT_M_FLOATS, 1u)
-/* FAST_: those that oneDNN has as well. */
+/* FAST_: those that have vector code and, some, oneDNN's. */
+#define FAST_KERNELS PLEAT_X86_KERNEL(pleat_x86_unary) PLEAT_ONEDNN_KERNEL(pleat_onednn_eltwise)
 #define FAST_FLOATS(Name, id, versions, attrs)                                                                         \
   static const pleat_loops id##_loops = {.by_dtype = {PLEAT_LOOPS_FLOATS(id##_loop)}};                                 \
-  PLEAT_EW_OP_WITH(Name, id, versions, attrs, pleat_infer_elementwise, PLEAT_M_FLOATS, 1u,                             \
-                   PLEAT_ONEDNN_KERNEL(pleat_onednn_eltwise))
+  PLEAT_EW_OP_WITH(Name, id, versions, attrs, pleat_infer_elementwise, PLEAT_M_FLOATS, 1u, FAST_KERNELS)
 #define NUMBERS(Name, id, versions, attrs)                                                                             \
   static const pleat_loops id##_loops = {.by_dtype = {PLEAT_LOOPS_NUMBERS(id##_loop)}};                                \
   PLEAT_EW_OP(Name, id, versions, attrs, pleat_infer_elementwise, PLEAT_M_NUMBERS, 1u)
 #define FAST_NUMBERS(Name, id, versions, attrs)                                                                        \
   static const pleat_loops id##_loops = {.by_dtype = {PLEAT_LOOPS_NUMBERS(id##_loop)}};                                \
-  PLEAT_EW_OP_WITH(Name, id, versions, attrs, pleat_infer_elementwise, PLEAT_M_NUMBERS, 1u,                            \
-                   PLEAT_ONEDNN_KERNEL(pleat_onednn_eltwise))
+  PLEAT_EW_OP_WITH(Name, id, versions, attrs, pleat_infer_elementwise, PLEAT_M_NUMBERS, 1u, FAST_KERNELS)
 
 FAST_NUMBERS(Abs, abs, abs_versions, consumed_attrs)
-NUMBERS(Erf, erf, numbers_9_13, NULL)
+FAST_NUMBERS(Erf, erf, numbers_9_13, NULL)
 NUMBERS(Sign, sign, numbers_9_13, NULL)
 
 FAST_FLOATS(Exp, exp, floats_13, consumed_attrs)
-FLOATS(Log, log, floats_13, consumed_attrs)
+FAST_FLOATS(Log, log, floats_13, consumed_attrs)
 FAST_FLOATS(Sqrt, sqrt, floats_13, consumed_attrs)
-FLOATS(Reciprocal, reciprocal, floats_13, consumed_attrs)
-FLOATS(Floor, floor, floats_13, consumed_attrs)
-FLOATS(Ceil, ceil, floats_13, consumed_attrs)
-FLOATS(Round, round, floats_11_22, NULL)
+FAST_FLOATS(Reciprocal, reciprocal, floats_13, consumed_attrs)
+FAST_FLOATS(Floor, floor, floats_13, consumed_attrs)
+FAST_FLOATS(Ceil, ceil, floats_13, consumed_attrs)
+FAST_FLOATS(Round, round, floats_11_22, NULL)
 FLOATS(Sin, sin, floats_7_22, NULL)
 FLOATS(Cos, cos, floats_7_22, NULL)
 FLOATS(Tan, tan, floats_7_22, NULL)
@@ -70,7 +69,8 @@ FLOATS(Acosh, acosh, floats_9_22, NULL)
 FLOATS(Atanh, atanh, floats_9_22, NULL)
 
 static const pleat_loops neg_loops = {.by_dtype = {PLEAT_LOOPS_SIGNED(neg_loop)}};
-PLEAT_EW_OP(Neg, neg, neg_versions, consumed_attrs, pleat_infer_elementwise, PLEAT_M_FLOATS | PLEAT_M_SINT, 1u)
+PLEAT_EW_OP_WITH(Neg, neg, neg_versions, consumed_attrs, pleat_infer_elementwise, PLEAT_M_FLOATS | PLEAT_M_SINT, 1u,
+                 FAST_KERNELS)
 
 static const pleat_loops bitwise_not_loops = {.by_dtype = {PLEAT_LOOPS_INTS(bitwise_not_loop)}};
 PLEAT_EW_OP(BitwiseNot, bitwise_not, bitwise_not_versions, NULL, pleat_infer_elementwise, PLEAT_M_INTS, 1u)

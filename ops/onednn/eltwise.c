@@ -2,9 +2,9 @@
  *
  * oneDNN's Relu and Clip take a comparison's other side for NaN: Relu(NaN) is 0 here as it is in ONNX Runtime; the
  * specification leaves it open. */
-#include <math.h>
 #include <string.h>
 
+#include "ops/clip.h"
 #include "ops/onednn/onednn.h"
 
 typedef struct function {
@@ -28,27 +28,13 @@ static const function *find(const char *op) {
   return NULL;
 }
 
-/* Clip's bound: an input since opset 11, an attribute before. False when only a run knows it. */
-static bool read_bound(const pleat_call *call, size_t input, const char *attr, float absent, float *out_value) {
-  const pleat_tensor *given = pleat_in(call, input);
-  *out_value = absent;
-  if (given != NULL && given->data == NULL) return false;
-  if (given != NULL) *out_value = *(const float *)given->data;
-  else if (call->version->since < 11) *out_value = pleat_attr_float(call->node, attr);
-  return true;
-}
-
-static bool read_bounds(const pleat_call *call, float *out_low, float *out_high) {
-  return read_bound(call, 1, "min", -INFINITY, out_low) && read_bound(call, 2, "max", INFINITY, out_high);
-}
-
 static const char *refuse(const pleat_call *call) {
   const char *reason = pleat_dnn_refuse(call, 1, PLEAT_MAX_RANK);
   float low, high;
   if (reason != NULL) return reason;
   if (find(call->node->op_type) == NULL) return "not this function";
   if (strcmp(call->node->op_type, "Clip") == 0) {
-    if (!read_bounds(call, &low, &high)) return "the bounds are not constant";
+    if (!pleat_clip_bounds(call, &low, &high)) return "the bounds are not constant";
     if (!(low <= high)) return "the bounds cross";
   }
   if (call->inputs[0]->data != NULL) return "a constant";
@@ -65,7 +51,7 @@ static pleat_status prepare(pleat_call *call) {
   dnnl_eltwise_desc_t op;
   dnnl_primitive_desc_t pd = NULL;
   if (pleat_dnn_state(call, sizeof(pleat_dnn)) == NULL) return PLEAT_OOM(call->error);
-  if (algorithm == dnnl_eltwise_clip_v2) (void)read_bounds(call, &alpha, &beta);
+  if (algorithm == dnnl_eltwise_clip_v2) (void)pleat_clip_bounds(call, &alpha, &beta);
   if (algorithm == dnnl_eltwise_gelu_erf && strcmp(pleat_attr_string(call->node, "approximate"), "tanh") == 0)
     algorithm = dnnl_eltwise_gelu_tanh;
   PLEAT_TRY(pleat_dnn_input(call, DNNL_ARG_SRC, 0, &md));

@@ -81,33 +81,19 @@ static void run_rows(const depthwise *d, const float *x, const float *z, float *
   }
 }
 
-typedef struct job {
-  const depthwise *d;
-  const float *x, *z;
-  float *y;
-  int64_t rows, items;
-} job;
-
-static void run_item(void *arg, int64_t item, int worker) {
-  const job *job = arg;
+static void run_range(void *arg, int64_t first, int64_t end, int worker) {
+  const pleat_call *call = arg;
+  const pleat_tensor *z = pleat_in(call, PLEAT_X86_Z);
   (void)worker;
-  run_rows(job->d, job->x, job->z, job->y, job->rows * item / job->items, job->rows * (item + 1) / job->items);
+  run_rows(call->state, call->inputs[PLEAT_X86_X]->data, z != NULL ? z->data : NULL, call->outputs[0]->data, first,
+           end);
 }
 
 static pleat_status run(const pleat_call *call) {
-  enum { ITEMS_PER_THREAD = 4 };
   const depthwise *d = call->state;
-  const pleat_tensor *z = pleat_in(call, PLEAT_X86_Z);
   const int64_t rows = d->conv.batch * d->conv.in_blocks * d->conv.out_height;
   const int64_t work = rows * d->conv.out_width * d->conv.code->lanes;
-  const int threads = work < PLEAT_PARALLEL_MIN ? 1 : call->threads;
-  job job = {.d = d,
-             .x = call->inputs[PLEAT_X86_X]->data,
-             .z = z != NULL ? z->data : NULL,
-             .y = call->outputs[0]->data,
-             .rows = rows,
-             .items = threads > 1 ? ITEMS_PER_THREAD * threads : 1};
-  pleat_parallel(threads, job.items, run_item, &job);
+  pleat_parallel_ranges(work < PLEAT_PARALLEL_MIN ? 1 : call->threads, rows, run_range, (void *)(uintptr_t)call);
   return PLEAT_OK;
 }
 

@@ -164,27 +164,17 @@ static void run_rows(const planes *p, const pleat_call *call, float *buffer, int
   }
 }
 
-/* Item `item` of `items` gets as many rows as the others: which, does not change their results. */
-typedef struct job {
-  const pleat_call *call;
-  int64_t rows, items;
-} job;
-
-static void run_item(void *arg, int64_t item, int worker) {
-  const job *job = arg;
-  const planes *p = job->call->state;
-  run_rows(p, job->call, (float *)job->call->workspace + (size_t)worker * p->buffer_floats,
-           job->rows * item / job->items, job->rows * (item + 1) / job->items);
+static void run_range(void *arg, int64_t first, int64_t end, int worker) {
+  const pleat_call *call = arg;
+  const planes *p = call->state;
+  run_rows(p, call, (float *)call->workspace + (size_t)worker * p->buffer_floats, first, end);
 }
 
 static pleat_status run(const pleat_call *call) {
-  enum { ITEMS_PER_THREAD = 4 };
   const planes *p = call->state;
-  job job = {.call = call, .rows = p->conv.batch * p->conv.out_height};
-  const int64_t work = job.rows * p->conv.out_width * p->conv.out_blocks * p->conv.code->lanes;
-  const int threads = work < PLEAT_PARALLEL_MIN ? 1 : call->threads;
-  job.items = threads > 1 ? ITEMS_PER_THREAD * threads : 1;
-  pleat_parallel(threads, job.items, run_item, &job);
+  const int64_t rows = p->conv.batch * p->conv.out_height;
+  const int64_t work = rows * p->conv.out_width * p->conv.out_blocks * p->conv.code->lanes;
+  pleat_parallel_ranges(work < PLEAT_PARALLEL_MIN ? 1 : call->threads, rows, run_range, (void *)(uintptr_t)call);
   return PLEAT_OK;
 }
 

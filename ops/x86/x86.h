@@ -117,6 +117,36 @@ typedef struct pleat_x86_rows {
   pleat_x86_activation activation;
 } pleat_x86_rows;
 
+/* Functions of one element, over numbers that follow each other. (maps.inc) */
+typedef enum pleat_x86_map {
+  PLEAT_X86_MAP_ABS,
+  PLEAT_X86_MAP_CEIL,
+  PLEAT_X86_MAP_CLIP,
+  PLEAT_X86_MAP_ELU,
+  PLEAT_X86_MAP_ERF,
+  PLEAT_X86_MAP_EXP,
+  PLEAT_X86_MAP_FLOOR,
+  PLEAT_X86_MAP_GELU,
+  PLEAT_X86_MAP_GELU_TANH,
+  PLEAT_X86_MAP_HARD_SIGMOID,
+  PLEAT_X86_MAP_HARD_SWISH,
+  PLEAT_X86_MAP_LEAKY_RELU,
+  PLEAT_X86_MAP_LOG,
+  PLEAT_X86_MAP_NEG,
+  PLEAT_X86_MAP_RECIPROCAL,
+  PLEAT_X86_MAP_RELU,
+  PLEAT_X86_MAP_ROUND,
+  PLEAT_X86_MAP_SIGMOID,
+  PLEAT_X86_MAP_SQRT,
+  PLEAT_X86_MAP_TANH,
+  PLEAT_X86_MAP_SLOPES_SAME, /* PRelu: params are slopes, as many as lanes, */
+  PLEAT_X86_MAP_SLOPES_EACH, /* or as many as numbers */
+  PLEAT_X86_MAPS
+} pleat_x86_map;
+
+/* y may be x. params: the operator's alpha and beta. */
+typedef void pleat_x86_map_function(const float *x, float *y, size_t count, const float *params);
+
 typedef struct pleat_x86_code {
   const char *name;
   int lanes;
@@ -137,6 +167,7 @@ typedef struct pleat_x86_code {
   pleat_x86_planes_function *planes[2][2];                              /* [stride - 1][columns - 1] */
   /* [kernel width / 2][stride of the width - 1]: odd widths */
   pleat_x86_depthwise_function *depthwise[PLEAT_X86_DEPTHWISE_WIDEST / 2 + 1][PLEAT_X86_DEPTHWISE_STRIDE];
+  pleat_x86_map_function *maps[PLEAT_X86_MAPS];
 } pleat_x86_code;
 
 /* The best that this CPU runs; NULL: none of them. (isa.c) */

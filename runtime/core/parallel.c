@@ -117,6 +117,27 @@ void pleat_parallel(int threads, int64_t items, void (*run)(void *job, int64_t i
   atomic_store(&pool.busy, false);
 }
 
+typedef struct ranges {
+  void (*run)(void *job, int64_t first, int64_t end, int worker);
+  void *job;
+  int64_t count, items;
+} ranges;
+
+static void run_range(void *job, int64_t item, int worker) {
+  const ranges *r = job;
+  const int64_t each = r->count / r->items, more = r->count % r->items; /* the first `more` items have one more */
+  const int64_t first = item * each + (item < more ? item : more);
+  r->run(r->job, first, first + each + (item < more), worker);
+}
+
+void pleat_parallel_ranges(int threads, int64_t count, void (*run)(void *job, int64_t first, int64_t end, int worker),
+                           void *job) {
+  enum { RANGES_PER_THREAD = 4 };
+  const int64_t wanted = threads > 1 ? (int64_t)RANGES_PER_THREAD * threads : 1;
+  ranges r = {.run = run, .job = job, .count = count, .items = count < wanted ? count : wanted};
+  pleat_parallel(threads, r.items, run_range, &r);
+}
+
 void pleat_parallel_set_rival(void (*quiet)(void)) {
   atomic_store(&pool.quiet_rival, quiet);
 }

@@ -26,6 +26,10 @@ enum {
  * allocate. */
 void pleat_parallel(int threads, int64_t items, void (*run)(void *job, int64_t item, int worker), void *job);
 
+/* The same for a loop over [0, count), cut into a few ranges for each thread; with one thread, a single range. */
+void pleat_parallel_ranges(int threads, int64_t count, void (*run)(void *job, int64_t first, int64_t end, int worker),
+                           void *job);
+
 /* For a library with threads of its own that stay awake for a while after its work: `quiet` is called on the calling
  * thread before work is shared out here, and shall send to sleep what the same thread has woken, or return at once. */
 void pleat_parallel_set_rival(void (*quiet)(void));

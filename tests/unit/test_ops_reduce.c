@@ -103,11 +103,15 @@ START_TEST(max_and_min_of_bytes_and_bools) {
 }
 END_TEST
 
-/* Rows longer than a block and enough work for threads, reduced along the outer, a middle and the inner axis. */
+/* Rows longer than a block and enough work for threads, reduced along the outer, a middle and the inner axis, which may
+ * be a short one. */
 START_TEST(large_reductions) {
-  int64_t dims[] = {9, 70, 301}, axes[][1] = {{0}, {1}, {2}};
+  static const int64_t shapes[][3] = {{9, 70, 301}, {5, 3010, 7}};
+  int64_t axes[][1] = {{0}, {1}, {2}};
   uint64_t seed = 3;
-  for (int axis = 0; axis < 3; axis++) {
+  for (int i = 0; i < 6; i++) {
+    const int64_t *dims = shapes[i / 3];
+    const int axis = i % 3;
     op_case t;
     case_begin(&t, "ReduceMean", 13);
     case_ints(&t, "axes", 1, axes[axis]);
@@ -115,11 +119,11 @@ START_TEST(large_reductions) {
     case_input(&t, make_noise_upto(&seed, PLEAT_FLOAT, 3, dims, 20));
     const pleat_tensor *y = RUN_OK(&t);
     const float *x = t.inputs[0]->data;
-    int64_t inner = axis == 2 ? 1 : axis == 1 ? 301 : 70 * 301, n = dims[axis];
-    for (int64_t i = 0; i < (int64_t)y->count; i += 17) {
+    int64_t inner = axis == 2 ? 1 : axis == 1 ? dims[2] : dims[1] * dims[2], n = dims[axis];
+    for (int64_t o = 0; o < (int64_t)y->count; o += 17) {
       double sum = 0;
-      for (int64_t k = 0; k < n; k++) sum += (double)x[(i / inner * n + k) * inner + i % inner];
-      CHECK_AT(y, (size_t)i, sum / (double)n);
+      for (int64_t k = 0; k < n; k++) sum += (double)x[(o / inner * n + k) * inner + o % inner];
+      CHECK_AT(y, (size_t)o, sum / (double)n);
     }
     case_end(&t);
   }

@@ -1,0 +1,89 @@
+/* Our own transposed convolutions for x86 against the reference kernel: channel tails, fewer channels than a vector
+ * holds, lines that tiles go over, large filters, more than one sample, and what is declined. Runs once per instruction
+ * set (tests/CMakeLists.txt). */
+#include "conv_case.h"
+#include "ops/x86/x86.h"
+
+static const double TOLERANCE = 1e-5;
+
+static shape pick_shape(uint64_t *seed) {
+  static const int64_t inputs[] = {16, 17, 24, 33, 48, 96}, outputs[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 32, 48};
+  enum { INPUTS = sizeof inputs / sizeof *inputs, OUTPUTS = sizeof outputs / sizeof *outputs };
+  shape s = {.spatial = (int)random_between(seed, 1, 2), .groups = 1, .batch = random_between(seed, 1, 3)};
+  s.channels = inputs[random_between(seed, 0, INPUTS - 1)];
+  s.filters = outputs[random_between(seed, 0, OUTPUTS - 1)];
+  for (int i = 0; i < s.spatial; i++) {
+    s.kernel[i] = s.stride[i] = random_between(seed, 1, 3);
+    s.dilation[i] = 1;
+    s.size[i] = random_between(seed, 1, 21);
+  }
+  return s;
+}
+
+static void check(const shape *s, bool bias, uint64_t *seed) {
+  op_case c;
+  char what[256];
+  describe(s, "ConvTranspose", what, sizeof what);
+  case_begin(&c, "ConvTranspose", 22);
+  set_inputs(&c, s, true, bias, seed);
+  add_window(&c, s);
+  check_against_reference(&c, &pleat_x86_conv_transpose, "", ~1u, 1, TOLERANCE, what);
+}
+
+START_TEST(any_shape) {
+  uint64_t seed = 41 + (uint64_t)_i;
+  for (int i = 0; i < 60; i++) {
+    const shape s = pick_shape(&seed);
+    check(&s, i % 2 == 0, &seed);
+  }
+}
+END_TEST
+
+/* More filters than stay in the cache: several items along the columns. */
+START_TEST(large_filters) {
+  uint64_t seed = 5;
+  const shape s = square_shape(512, 160, 9, 2, 2, 0);
+  check(&s, true, &seed);
+}
+END_TEST
+
+static void check_refused(const shape *s, const char *words) {
+  uint64_t seed = 7;
+  op_case c;
+  case_begin(&c, "ConvTranspose", 22);
+  set_inputs(&c, s, true, true, &seed);
+  add_window(&c, s);
+  check_declines(&c, &pleat_x86_conv_transpose, ~1u, words);
+}
+
+START_TEST(declining) {
+  shape s = square_shape(32, 32, 5, 3, 2, 0);
+  check_refused(&s, "its stride");
+  s = square_shape(32, 32, 5, 2, 2, 1);
+  check_refused(&s, "its stride");
+  s = square_shape(32, 32, 5, 2, 2, 0);
+  s.groups = 2;
+  check_refused(&s, "its stride");
+  s = square_shape(4, 32, 5, 2, 2, 0);
+  check_refused(&s, "fewer channels");
+  s = square_shape(32, 32, 5, 2, 2, 0);
+  s.batch = 0;
+  check_refused(&s, "empty");
+}
+END_TEST
+
+Suite *make_suite(void);
+Suite *make_suite(void) {
+  Suite *suite = suite_create("x86_conv_transpose");
+  TCase *tcase = tcase_create("conv_transpose");
+  tcase_set_timeout(tcase, 120);
+  if (pleat_x86_code_of_cpu() != NULL) {
+    tcase_add_loop_test(tcase, any_shape, 0, 3);
+    tcase_add_test(tcase, large_filters);
+    tcase_add_test(tcase, declining);
+  } else {
+    printf("skipped: this CPU has neither AVX2 nor AVX-512\n");
+  }
+  suite_add_tcase(suite, tcase);
+  return suite;
+}
