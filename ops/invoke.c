@@ -163,6 +163,7 @@ pleat_status pleat_kernel_take(pleat_call *call, char *declined, size_t declined
     const bool is_last = kernel[1] == NULL;
     const size_t held = call->packs != NULL ? call->packs->count : 0;
     set_layouts(*kernel, call);
+    call->variant = 0;
     call->error = is_last ? report : &reason;
     status = pleat_kernel_prepare(*kernel, call);
     call->error = report;
@@ -178,6 +179,15 @@ pleat_status pleat_kernel_take(pleat_call *call, char *declined, size_t declined
   if (declined_size > 0) snprintf(declined, declined_size, "%s", why.text);
   *out_kernel = *kernel;
   return PLEAT_OK;
+}
+
+pleat_status pleat_kernel_take_as(pleat_call *call, const pleat_kernel *kernel, int variant) {
+  char text[64];
+  const char *reason = refusal(kernel, call, text, sizeof text);
+  if (reason != NULL) return pleat_fail(call->error, PLEAT_UNSUPPORTED, "%s", reason);
+  set_layouts(kernel, call);
+  call->variant = variant;
+  return pleat_kernel_prepare(kernel, call);
 }
 
 void *pleat_call_state(pleat_call *call, size_t size) {
@@ -225,6 +235,7 @@ static pleat_status prepare_widened(const pleat_kernel *kernel, pleat_call *call
   *wrap = (widened){.state = inner.state, .workspace_size = inner.workspace_size, .inputs = shadows, .packed = packed};
   call->state = wrap;
   call->widened = true;
+  call->variant = inner.variant;
   if (widened_workspace_size(call, inner.workspace_size, &call->workspace_size)) return PLEAT_OK;
   pleat_kernel_release(kernel, call);
   return pleat_fail(call->error, PLEAT_OUT_OF_MEMORY, "the float copies of this shape overflow memory");

@@ -3,6 +3,7 @@
  * The first run, which plans and touches memory, is told apart from the others; runs after the warm-up count, at least
  * 10, until 3 seconds or 100 runs are over, on the monotonic clock. Outputs are handed back to the session to be
  * filled again. Percentiles are by nearest rank. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -21,6 +22,7 @@ typedef struct bench_args {
   const char *json;
   int threads, runs, warmup;
   bool no_fold;
+  session_args session;
 } bench_args;
 
 static const bench_args defaults = {.warmup = 2};
@@ -36,6 +38,7 @@ static const cli_option options[] = {
     {"warmup", 0, "W", CLI_INT, offsetof(bench_args, warmup), "runs after the first that do not count (default 2)", 0,
      1000000},
     {"no-fold", 0, NULL, CLI_FLAG, offsetof(bench_args, no_fold), "run the graph as it is in the file", 0, 0},
+    SESSION_OPTIONS(bench_args, session),
     {"json", 0, "FILE", CLI_STRING, offsetof(bench_args, json), "write the figures as JSON ('-': standard output)", 0,
      0},
     {0},
@@ -156,6 +159,22 @@ static void print_inputs(const bench *bench, FILE *file) {
   }
 }
 
+static cJSON *tuning_json(const pleat_tuning_info *tuning) {
+  cJSON *json = json_object();
+  json_add_string(json, "path", tuning->path);
+  json_add_count(json, "measured", tuning->measured);
+  json_add_count(json, "remembered", tuning->remembered);
+  json_add_number(json, "measuring_ms", (double)tuning->measuring_ns / 1e6);
+  return json;
+}
+
+static void print_tuning(const pleat_tuning_info *tuning, FILE *file) {
+  fprintf(file, "tuning       %" PRIu64 " steps measured in %.0f ms, %" PRIu64 " remembered", tuning->measured,
+          (double)tuning->measuring_ns / 1e6, tuning->remembered);
+  if (*tuning->path) fputs(", in ", file), cli_put_clean(file, tuning->path);
+  putc('\n', file);
+}
+
 static void print_figures(const figures *figures, FILE *file) {
   char bytes[TEXT_NUMBER];
   fprintf(file, "load         %10.3f ms\n", (double)figures->load_ns / 1e6);
@@ -179,11 +198,17 @@ static int bench_loaded(const cli *cli, const bench_args *args, const loaded *lo
   figures->items = items_of(&inputs);
   pleat_status status = measure(&bench, args, figures, &error);
   figures->peak_rss_bytes = peak_rss();
+  const bool tunes = args->session.tune || args->session.tune_cache;
+  pleat_tuning_info tuning;
+  pleat_session_tuning(loaded->session, &tuning);
+  session_note_tuning(cli, loaded->session);
   if (status == PLEAT_OK) {
     print_inputs(&bench, cli->text);
+    if (tunes) print_tuning(&tuning, cli->text);
     print_figures(figures, cli->text);
     if (args->json) {
       cJSON *json = figures_json(figures);
+      if (tunes) json_add(json, "tuning", tuning_json(&tuning));
       status = files_write_json(args->json, json, &error);
       cJSON_Delete(json);
     }
@@ -201,6 +226,7 @@ static int run(cli *cli, const void *arguments) {
   pleat_session_options session_options = PLEAT_SESSION_OPTIONS_INIT;
   session_options.threads = args->threads;
   session_options.no_fold = args->no_fold;
+  session_args_apply(&args->session, &session_options);
   figures figures = {.threads = args->threads ? args->threads : core_count()};
   loaded loaded;
   uint64_t start = clock_ns();

@@ -53,6 +53,8 @@ static cJSON *steps_json(const pleat_plan_info *plan) {
     json_add_string(item, "node", step->node);
     json_add_string(item, "op_type", step->op_type);
     json_add_string(item, "kernel", step->kernel);
+    json_add_string(item, "variant", step->variant);
+    json_add_bool(item, "tuned", step->tuned);
     json_add_string(item, "declined", step->declined);
     json_add_string(item, "output", step->output);
     json_add_count(item, "output_bytes", step->output_bytes);

@@ -166,6 +166,7 @@ static const char *saved(const pleat_step_info *step, char *buffer, size_t size)
 }
 
 static void print_steps(const pleat_plan_info *plan, FILE *file) {
+  char kernel[TEXT_KERNEL];
   text_table *table = text_table_create("rlllll");
   static const char *const heads[] = {"#", "op", "kernel", "node", "output", "declined"};
   for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) text_table_cell(table, "%s", heads[i]);
@@ -174,8 +175,8 @@ static void print_steps(const pleat_plan_info *plan, FILE *file) {
     char words[48];
     text_table_cell(table, "%zu", i);
     text_table_cell(table, "%s", step->op_type);
-    text_table_cell(table, "%s%s%s", step->kernel, saved(step, words, sizeof words),
-                    step->is_dynamic ? " (dynamic)" : "");
+    text_table_cell(table, "%s%s%s%s", text_kernel(step, kernel), saved(step, words, sizeof words),
+                    step->is_dynamic ? " (dynamic)" : "", step->tuned ? " (tuned)" : "");
     text_table_cell(table, "%s", step->node);
     text_table_cell(table, "%s", step->output);
     text_table_cell(table, "%s", step->declined);

@@ -17,6 +17,18 @@ void warn_of_model(const cli *cli, const pleat_model *model, const char *path) {
   if (warning) cli_note(cli, "%s: warning: %s", path, warning);
 }
 
+void session_args_apply(const session_args *args, pleat_session_options *out_options) {
+  out_options->exact = args->exact;
+  out_options->tune = args->tune || args->tune_cache != NULL;
+  out_options->tune_cache = args->tune_cache;
+}
+
+void session_note_tuning(const cli *cli, pleat_session *session) {
+  pleat_tuning_info tuning;
+  pleat_session_tuning(session, &tuning);
+  if (*tuning.warning) cli_note(cli, "tuning: %s", tuning.warning);
+}
+
 int loaded_init(const cli *cli, const char *path, const pleat_session_options *options, loaded *out_loaded) {
   pleat_error error = PLEAT_ERROR_INIT;
   *out_loaded = (loaded){0};

@@ -270,7 +270,9 @@ static pleat_status prepare_step(builder *b, pleat_step step) {
   pleat_plan *plan = b->plan;
   char declined[512];
   PLEAT_TRY(describe_call(b, &step));
-  PLEAT_TRY(pleat_kernel_take(&step.call, declined, sizeof declined, &step.kernel));
+  if (b->request->tuner != NULL)
+    PLEAT_TRY(pleat_tuner_take(b->request->tuner, &step.call, declined, sizeof declined, &step.kernel, &step.is_tuned));
+  else PLEAT_TRY(pleat_kernel_take(&step.call, declined, sizeof declined, &step.kernel));
   keep_layout(&step, step.kernel);
   pleat_status status = PLEAT_OK;
   step.declined = pleat_arena_strdup(plan->arena, declined);

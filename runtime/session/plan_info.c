@@ -84,6 +84,8 @@ static bool fill_step(pleat_arena *arena, const pleat_plan *plan, const pleat_st
   info->node = pleat_arena_printf(arena, "%s%s", outer, pleat_node_label(step->node, label, sizeof label));
   info->op_type = pleat_arena_strdup(arena, step->node->op_type);
   info->kernel = step->kernel != NULL ? step->kernel->name : step->flow != NULL ? "bodies" : "chosen while running";
+  info->variant = step->kernel != NULL ? pleat_kernel_variant(step->kernel, &step->call) : "";
+  info->tuned = step->is_tuned;
   info->declined = pleat_arena_strdup(arena, step->declined != NULL ? step->declined : "");
   info->output = "";
   info->is_view = step->is_view;

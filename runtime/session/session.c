@@ -146,6 +146,7 @@ pleat_status pleat_session_create(const pleat_model *model, const pleat_session_
   session->exact = given.exact;
   session->float64 = given.float64;
   pleat_status status = compile(session, &given, error);
+  if (status == PLEAT_OK && given.tune) status = pleat_tuner_create(given.tune_cache, &session->tuner, error);
   if (status != PLEAT_OK) {
     pleat_session_destroy(session);
     return status;
@@ -157,11 +158,20 @@ pleat_status pleat_session_create(const pleat_model *model, const pleat_session_
 void pleat_session_destroy(pleat_session *session) {
   if (session == NULL) return;
   pleat_session_destroy_plans(session);
+  pleat_tuner_destroy(session->tuner);
   pleat_graph_destroy(session->graph);
   pleat_model_release(session->model);
   pleat_parallel_release();
   pthread_mutex_destroy(&session->lock);
   free(session);
+}
+
+void pleat_session_tuning(pleat_session *session, pleat_tuning_info *out_info) {
+  *out_info = (pleat_tuning_info){.path = "", .warning = ""};
+  if (session->tuner == NULL) return;
+  pthread_mutex_lock(&session->lock);
+  pleat_tuner_describe(session->tuner, out_info);
+  pthread_mutex_unlock(&session->lock);
 }
 
 size_t pleat_session_input_count(const pleat_session *session) {

@@ -28,7 +28,8 @@ struct pleat_session {
   pleat_graph *graph;
   int threads;
   bool profile, keep_all, exact;
-  bool float64; /* the oracle: the graph is promoted, the inputs' descriptions keep the model's types */
+  pleat_tuner *tuner; /* NULL unless the session tunes; under the lock */
+  bool float64;       /* the oracle: the graph is promoted, the inputs' descriptions keep the model's types */
   size_t input_count, output_count;
   pleat_value **inputs, **outputs;
   pleat_value_info *input_infos, *output_infos;

@@ -20,6 +20,10 @@ typedef struct pleat_session_options {
                    are given in the model's types, outputs are double */
   const char *const *taps; /* names of intermediate values that become extra outputs; NULL-terminated, or NULL */
   bool exact;              /* no algorithm that trades accuracy for speed: convolutions without Winograd's transform */
+  bool tune;               /* when a plan is made, time the kernels that could run each convolution and matrix product,
+                              at its shape and number of threads, and take the fastest; results are remembered in a
+                              file. What a run gives is then bitwise repeatable for one content of that file only */
+  const char *tune_cache;  /* that file; NULL: pleat/tuning.tsv in $XDG_CACHE_HOME or ~/.cache. Copied */
 } pleat_session_options;
 
 #define PLEAT_SESSION_OPTIONS_INIT                                                                                     \
@@ -58,6 +62,8 @@ typedef struct pleat_step_info {
   uint32_t pieces_in_place;        /* those of them that take no copy */
   bool is_dynamic;                 /* shape known only while running: planned then */
   uint64_t runs, total_ns, min_ns; /* filled when the session profiles */
+  const char *variant;             /* which of the kernel's ways, such as "winograd 4x4"; "" when it has but one */
+  bool tuned; /* the kernel was measured to be the fastest; `declined` then tells what was slower, if that is known */
 } pleat_step_info;
 
 typedef struct pleat_plan_info {
@@ -75,6 +81,17 @@ typedef struct pleat_plan_info {
 PLEAT_API pleat_status pleat_session_plan(pleat_session *session, const pleat_input_shape *shapes, size_t count,
                                           pleat_plan_info **out_info, pleat_error *error);
 PLEAT_API void pleat_plan_info_destroy(pleat_plan_info *info);
+
+/* What tuning did so far. Strings live as long as the session. */
+typedef struct pleat_tuning_info {
+  const char *path;              /* the file of results; "" when there is none */
+  uint64_t measured, remembered; /* steps of plans: timed, and taken from the file or from a step that was the same */
+  uint64_t measuring_ns;         /* spent on timing */
+  const char *warning;           /* why the file could not be read or written, or was not believed; "" */
+} pleat_tuning_info;
+
+/* All zero and "" for a session that does not tune. Thread-safe. */
+PLEAT_API void pleat_session_tuning(pleat_session *session, pleat_tuning_info *out_info);
 
 #ifdef __cplusplus
 }
