@@ -47,7 +47,8 @@ static pleat_tensor *run_model(pleat_session_options options, pleat_tuning_info 
   ASSERT_OK(pleat_session_plan(session, NULL, 0, &plan, error));
   bool winograd = false;
   for (size_t i = 0; i < plan->step_count; i++) {
-    winograd = winograd || strstr(plan->steps[i].variant, "winograd") != NULL;
+    winograd = winograd || strstr(plan->steps[i].variant, "winograd") != NULL ||
+               strstr(plan->steps[i].kernel, "winograd") != NULL;
     if (!options.tune) ck_assert(!plan->steps[i].tuned);
   }
   if (out_winograd != NULL) *out_winograd = winograd;
