@@ -101,6 +101,9 @@ typedef struct pleat_call {
   bool widened;                      /* set by pleat_kernel_prepare: state and workspace are wrapped for half types */
   bool reference_only;               /* pleat_kernel_select takes the last kernel, or none: the oracle */
   bool exact;                        /* no algorithm that trades accuracy for speed (Winograd) */
+  /* Floats may be stored as bfloat16 between steps, and multiplied so with sums in float. Kernels without
+   * PLEAT_KERNEL_BF16 never see a layout that is so. */
+  bool bf16;
   /* Which of the kernel's `variants`: i + 1 for variants[i], which prepare declines when it cannot; 0 leaves it to the
    * kernel's own rule, and prepare may say here what that chose. */
   int variant;
@@ -108,6 +111,9 @@ typedef struct pleat_call {
    * producer leaves it (inputs[i]->layout); prepare may ask for another. NULL where there is nobody to convert: all
    * tensors are dense, and have to stay so. */
   const pleat_layout **wanted;
+  /* The inputs' layouts as their producers leave them, where these differ from what a kernel is told: one that knows no
+   * bfloat16 is told of floats in the same order, and the plan converts. NULL: they are as the kernel sees them. */
+  const pleat_layout *const *given;
   /* prepare: how to read each input that is constant, for ops/packs.h; NULL: all data that is known is there. */
   const pleat_recipe *const *recipes;
   struct pleat_pack_list *packs; /* prepare: the packs that the plan holds; NULL: there is no plan */
@@ -132,6 +138,11 @@ enum {
    * that are there already; a step with no others never runs. */
   PLEAT_KERNEL_JOINS = 1u << 3,
   PLEAT_KERNEL_CUTS = 1u << 4,
+  /* Knows call->bf16. Such kernels are asked first where it is set: what multiplies takes and gives bfloat16 then, or
+   * declines; anything else follows its inputs. */
+  PLEAT_KERNEL_BF16 = 1u << 5,
+  /* Computes in float, but is asked among those where call->bf16 is set: it takes what it does faster all the same. */
+  PLEAT_KERNEL_BESIDE_BF16 = 1u << 6,
 };
 
 /* What `pieces` says of a piece that is not contiguous in the whole. */

@@ -14,10 +14,9 @@
 
 pleat_status check_open(const char *model, const check_options *options, loaded *out_loaded, pleat_error *error) {
   *out_loaded = (loaded){0};
-  pleat_session_options session_options = PLEAT_SESSION_OPTIONS_INIT;
+  pleat_session_options session_options = options->session;
   session_options.threads = options->threads;
   session_options.no_fold = options->no_fold;
-  session_args_apply(&options->session, &session_options);
   pleat_status status = pleat_model_load(model, &out_loaded->model, error);
   if (status == PLEAT_OK && options->folded) {
     pleat_model *folded = NULL;

@@ -93,15 +93,17 @@ static int describe(const cli *cli, const info_args *args, facts *facts, shape_l
 }
 
 /* Compiles and plans; a model that cannot be has its reason kept. */
-static void plan(const info_args *args, facts *facts, const shape_list *shapes) {
+static int plan(const cli *cli, const info_args *args, facts *facts, const shape_list *shapes) {
   pleat_session_options session_options = PLEAT_SESSION_OPTIONS_INIT;
   session_options.threads = args->threads;
   session_options.no_fold = args->no_fold;
-  session_args_apply(&args->session, &session_options);
+  const int result = session_args_apply(cli, &args->session, &session_options);
+  if (result != CLI_OK) return result;
   facts->plan_error = (pleat_error)PLEAT_ERROR_INIT;
   pleat_status status = pleat_session_create(facts->model, &session_options, &facts->session, &facts->plan_error);
   if (status == PLEAT_OK)
     pleat_session_plan(facts->session, shapes->items, shapes->count, &facts->plan, &facts->plan_error);
+  return CLI_OK;
 }
 
 static int show(const cli *cli, const info_args *args, const facts *facts) {
@@ -118,14 +120,14 @@ static int run(cli *cli, const void *arguments) {
   const info_args *args = arguments;
   if (args->json && strcmp(args->json, "-") == 0) cli->text = stderr;
   pleat_error error = PLEAT_ERROR_INIT;
-  facts facts = {.path = args->base.operands.items[0]};
+  facts facts = {.path = args->base.operands.items[0], .precision = args->session.precision};
   shape_list shapes = {0};
   if (pleat_model_load(facts.path, &facts.model, &error) != PLEAT_OK) return cli_fail(cli, &error);
   warn_of_model(cli, facts.model, facts.path);
   facts.file_bytes = files_size(facts.path);
   int result = describe(cli, args, &facts, &shapes);
+  if (result == CLI_OK) result = plan(cli, args, &facts, &shapes);
   if (result == CLI_OK) {
-    plan(args, &facts, &shapes);
     if (facts.session) session_note_tuning(cli, facts.session);
     result = show(cli, args, &facts);
   }

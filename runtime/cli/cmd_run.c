@@ -128,11 +128,12 @@ static int run(cli *cli, const void *arguments) {
   pleat_session_options session_options = PLEAT_SESSION_OPTIONS_INIT;
   session_options.threads = args->threads;
   session_options.no_fold = args->no_fold;
-  session_args_apply(&args->session, &session_options);
+  int result = session_args_apply(cli, &args->session, &session_options);
+  if (result != CLI_OK) return result;
   session_options.profile = args->profile;
   session_options.taps = args->taps.items;
   loaded loaded;
-  int result = loaded_init(cli, args->base.operands.items[0], &session_options, &loaded);
+  result = loaded_init(cli, args->base.operands.items[0], &session_options, &loaded);
   if (result != CLI_OK) return result;
   result = run_loaded(cli, args, &loaded);
   loaded_deinit(&loaded);

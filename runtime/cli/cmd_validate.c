@@ -254,8 +254,10 @@ static int run(cli *cli, const void *arguments) {
   check_options check = {.tolerance = {.rtol = args->rtol, .atol = args->atol, .noise = args->noise},
                          .folded = args->folded,
                          .no_fold = args->no_fold,
-                         .session = args->session,
+                         .session = PLEAT_SESSION_OPTIONS_INIT,
                          .threads = args->threads};
+  const int result = session_args_apply(cli, &args->session, &check.session);
+  if (result != CLI_OK) return result;
   if (args->suite && args->base.operands.count > 0)
     return cli_usage(cli, "--suite and MODEL do not go together, found '%s'", args->base.operands.items[0]);
   if (args->suite) return validate_suite(cli, args, &check);

@@ -94,6 +94,8 @@ static void add_plan_json(cJSON *json, const facts *facts, bool with_steps) {
   json_add_count(plan, "activation_bytes_unshared", facts->plan->activation_bytes_unshared);
   json_add_count(plan, "workspace_bytes", facts->plan->workspace_bytes);
   json_add_count(plan, "constant_bytes", facts->plan->constant_bytes);
+  json_add_count(plan, "reorder_count", facts->plan->reorder_count);
+  json_add_count(plan, "bf16_count", facts->plan->bf16_count);
   if (with_steps) json_add(plan, "steps", steps_json(facts->plan));
   json_add(json, "plan", plan);
 }

@@ -68,6 +68,17 @@ static pleat_status check_names(const pleat_session *session, const pleat_input_
   return PLEAT_OK;
 }
 
+static bool any_bf16(const pleat_plan *plan, const uint32_t *slots, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (slots[i] != PLEAT_NO_SLOT && pleat_layout_is_bf16(plan->slots[slots[i]].tensor.layout)) return true;
+  }
+  return false;
+}
+
+static bool is_bf16(const pleat_plan *plan, const pleat_step *step) {
+  return any_bf16(plan, step->inputs, step->input_count) || any_bf16(plan, step->outputs, step->node->output_count);
+}
+
 /* A description that grows: the steps of bodies follow the step that runs them. */
 typedef struct describer {
   pleat_arena *arena;
@@ -121,6 +132,7 @@ static bool describe_steps(describer *d, const pleat_plan *plan, const pleat_ste
     if (!fill_step(d->arena, plan, times, s, outer, &info)) return false;
     if (!PLEAT_PUSH(d->arena, d->steps, d->info.step_count, d->capacity, info)) return false;
     d->info.reorder_count += step->is_reorder;
+    d->info.bf16_count += !step->is_reorder && is_bf16(plan, step);
     if (step->flow == NULL) continue;
     const char *inner =
         pleat_arena_printf(d->arena, "%s%s > ", outer, pleat_node_label(step->node, label, sizeof label));

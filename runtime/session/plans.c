@@ -51,6 +51,8 @@ static pleat_status build_cached(pleat_session *session, const pleat_tensor *sha
                                 .threads = session->threads,
                                 .keep_all = session->keep_all,
                                 .exact = session->exact,
+                                .bf16 = session->bf16,
+                                .model_output_count = session->model_output_count,
                                 .tuner = session->tuner,
                                 .oracle = session->float64};
   pleat_cached_plan *cached = calloc(1, sizeof *cached);

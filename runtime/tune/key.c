@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "core/cpu.h"
-#include "ops/layout.h"
 #include "tune/tune_private.h"
 
 enum { TEXT_BYTES = 1024 };
@@ -56,17 +55,17 @@ static void put_attr(text *t, const pleat_node *node, const pleat_op_attr *attr)
   }
 }
 
-static void put_tensor(text *t, const pleat_tensor *tensor) {
+static void put_tensor(text *t, const pleat_tensor *tensor, const pleat_layout *layout, bool is_constant) {
   char piece[320];
   if (tensor == NULL) {
     put(t, "; -");
     return;
   }
-  put(t, tensor->data != NULL ? "; constant " : "; ");
+  put(t, is_constant ? "; constant " : "; ");
   put(t, pleat_tensor_text(tensor, piece, sizeof piece));
-  if (tensor->layout == NULL) return;
+  if (layout == NULL) return;
   put(t, " ");
-  put(t, pleat_layout_text(tensor->layout));
+  put(t, pleat_layout_text(layout));
 }
 
 const char *pleat_tune_problem(pleat_arena *arena, const pleat_call *call) {
@@ -76,10 +75,12 @@ const char *pleat_tune_problem(pleat_arena *arena, const pleat_call *call) {
   for (const pleat_op_attr *attr = def->attrs; attr != NULL && attr->name != NULL; attr++) {
     put_attr(&t, call->node, attr);
   }
-  for (size_t i = 0; i < call->input_count; i++) put_tensor(&t, call->inputs[i]);
+  for (size_t i = 0; i < call->input_count; i++)
+    put_tensor(&t, call->inputs[i], pleat_tune_given(call, i), pleat_call_is_constant(call, i));
   put(&t, " ->");
-  for (size_t i = 0; i < call->output_count; i++) put_tensor(&t, call->outputs[i]);
+  for (size_t i = 0; i < call->output_count; i++) put_tensor(&t, call->outputs[i], NULL, false);
   if (call->exact) put(&t, "; exact");
+  if (call->bf16) put(&t, "; bfloat16");
   for (char *c = t.bytes; *c != '\0'; c++) {
     if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';
   }

@@ -11,7 +11,6 @@
 #include <time.h>
 
 #include "core/memory.h"
-#include "ops/layout.h"
 #include "tune/tune_private.h"
 
 enum { LEAST_TURNS = 4, MOST_TURNS = 16, FAR_BEHIND = 3 };
@@ -54,13 +53,14 @@ static uint64_t now_ns(void) {
 /* Neither zero, which some processors multiply faster, nor so small that it becomes denormal. */
 static void fill(const pleat_tensor *tensor, void *data, size_t bytes) {
   enum { PERIOD = 13 };
+  const pleat_dtype dtype = pleat_layout_is_bf16(tensor->layout) ? PLEAT_BFLOAT16 : tensor->dtype;
   memset(data, 0, bytes);
-  if (tensor->dtype == PLEAT_FLOAT) {
+  if (dtype == PLEAT_FLOAT) {
     for (size_t i = 0; i < bytes / sizeof(float); i++) ((float *)data)[i] = (float)((int)(i % PERIOD) - 6) / 16;
-  } else if (tensor->dtype == PLEAT_DOUBLE) {
+  } else if (dtype == PLEAT_DOUBLE) {
     for (size_t i = 0; i < bytes / sizeof(double); i++) ((double *)data)[i] = (double)((int)(i % PERIOD) - 6) / 16;
-  } else if (tensor->dtype == PLEAT_FLOAT16 || tensor->dtype == PLEAT_BFLOAT16) {
-    const uint16_t quarter = tensor->dtype == PLEAT_FLOAT16 ? 0x3400 : 0x3e80;
+  } else if (dtype == PLEAT_FLOAT16 || dtype == PLEAT_BFLOAT16) {
+    const uint16_t quarter = dtype == PLEAT_FLOAT16 ? 0x3400 : 0x3e80;
     for (size_t i = 0; i < bytes / sizeof quarter; i++) ((uint16_t *)data)[i] = (uint16_t)(quarter + i % PERIOD);
   }
 }
@@ -102,6 +102,7 @@ static bool copy_call(const trial *t, stage *s, pleat_error *error) {
   for (size_t i = 0; i < call->input_count; i++) {
     if (call->inputs[i] == NULL) continue;
     tensors[i] = *call->inputs[i];
+    tensors[i].layout = pleat_tune_given(call, i);
     inputs[i] = &tensors[i];
   }
   for (size_t i = 0; i < call->output_count; i++) {
@@ -145,9 +146,11 @@ static bool add_conversion(trial *t, candidate *c, const pleat_tensor *from, ple
 static bool add_inputs(trial *t, candidate *c, stage *kernel) {
   const pleat_tensor **inputs = (const pleat_tensor **)(uintptr_t)kernel->call.inputs;
   for (size_t i = 0; i < kernel->call.input_count; i++) {
-    if (inputs[i] == NULL) continue;
+    if (inputs[i] == NULL || (inputs[i]->data == NULL && pleat_call_is_constant(&kernel->call, i))) continue;
     pleat_tensor *given = (pleat_tensor *)(uintptr_t)inputs[i];
     const pleat_layout *wanted = kernel->call.wanted != NULL ? kernel->call.wanted[i] : NULL;
+    wanted = pleat_layout_plainest(wanted, given->rank, given->dims);
+    given->layout = pleat_tune_given(t->call, i); /* the kernel was told of floats, perhaps */
     if (!give_memory(t, c, given)) return false;
     if (pleat_layout_equal(given->layout, wanted)) continue;
     pleat_tensor *ready = pleat_arena_alloc(t->arena, sizeof *ready);
@@ -169,7 +172,7 @@ static bool add_outputs(trial *t, candidate *c, stage *kernel) {
     output->data = NULL;
     for (size_t k = 0; i == 0 && k < kernel->call.input_count && k < 32; k++) {
       const pleat_tensor *input = kernel->call.inputs[k];
-      if ((kernel->kernel->inplace >> k & 1) == 0 || input == NULL || t->call->inputs[k]->data != NULL) continue;
+      if ((kernel->kernel->inplace >> k & 1) == 0 || input == NULL || pleat_call_is_constant(t->call, k)) continue;
       if (pleat_same_shape(input, output) && pleat_layout_equal(input->layout, output->layout))
         output->data = input->data;
     }
@@ -186,6 +189,7 @@ static bool make_ready(trial *t, candidate *c, stage *kernel) {
   *own = *kernel;
   kernel->kernel = NULL; /* released with the candidate from here on */
   if (!add_outputs(t, c, own)) return false;
+  if (output != NULL) output->layout = pleat_layout_plainest(output->layout, output->rank, output->dims);
   if (output != NULL && !pleat_layout_equal(output->layout, t->rule_layout)) {
     pleat_tensor *back = pleat_arena_alloc(t->arena, sizeof *back);
     if (back == NULL) return false;
@@ -216,7 +220,8 @@ static pleat_status add_candidate(trial *t, const pleat_kernel *kernel, int vari
   c.kernel = own.kernel;
   c.variant = own.call.variant;
   if (kernel == NULL && own.call.output_count > 0 && own.call.outputs[0] != NULL)
-    t->rule_layout = own.call.outputs[0]->layout;
+    t->rule_layout =
+        pleat_layout_plainest(own.call.outputs[0]->layout, own.call.outputs[0]->rank, own.call.outputs[0]->dims);
   own.call.error = NULL;
   if (make_ready(t, &c, &own) && PLEAT_PUSH(t->arena, t->candidates, t->count, t->capacity, c)) return PLEAT_OK;
   if (own.kernel != NULL) pleat_kernel_release(own.kernel, &own.call);
@@ -263,6 +268,7 @@ static void race(trial *t) {
 
 pleat_status pleat_tune_measure(const pleat_call *call, pleat_arena *arena, pleat_tune_timing **out_timings,
                                 size_t *out_count) {
+  const size_t held = call->packs != NULL ? call->packs->count : 0;
   trial t = {.call = call, .arena = arena};
   *out_count = 0;
   pleat_status status = add_candidates(&t);
@@ -277,6 +283,7 @@ pleat_status pleat_tune_measure(const pleat_call *call, pleat_arena *arena, plea
     }
     close_candidate(c);
   }
+  if (call->packs != NULL) pleat_pack_list_release(call->packs, held);
   if (status != PLEAT_OK) return status;
   *out_timings = timings;
   *out_count = t.count;

@@ -2,6 +2,8 @@
 #ifndef PLEAT_TUNE_TUNE_PRIVATE_H
 #define PLEAT_TUNE_TUNE_PRIVATE_H
 
+#include "ops/layout.h"
+#include "ops/packs.h"
 #include "tune/tune.h"
 
 /* One line of the file: the fastest kernel for a problem on a machine. Strings belong to the store's arena. */
@@ -37,6 +39,12 @@ void pleat_tune_warn(pleat_tune_store *store, const char *text);
 
 const char *pleat_tune_machine(pleat_arena *arena);
 const char *pleat_tune_problem(pleat_arena *arena, const pleat_call *call);
+
+/* An input's layout as its producer leaves it. */
+static inline const pleat_layout *pleat_tune_given(const pleat_call *call, size_t i) {
+  if (call->inputs[i] == NULL) return NULL;
+  return call->given != NULL ? call->given[i] : call->inputs[i]->layout;
+}
 
 /* ---- measure.c ---- */
 

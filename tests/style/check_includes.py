@@ -17,7 +17,7 @@ TABLE = [
     (PROTO, [CORE], ["protobuf-c/", "pthread.h"]),
     (CORE, [], ["sanitizer/asan_interface.h", "cpuid.h", "pthread.h", "semaphore.h"]),
     (GRAPH, [CORE, PROTO, "ops/ops.h", "ops/ops.def", "ops/packs.h"], ["uthash.h", "utarray.h", "utlist.h"]),
-    ("runtime/tune/", [CORE, GRAPH + "graph.h", "proto/file.h", "ops/ops.h", "ops/layout.h"], []),
+    ("runtime/tune/", [CORE, GRAPH + "graph.h", "proto/file.h", "ops/ops.h", "ops/layout.h", "ops/packs.h"], []),
     ("runtime/plan/", [CORE, GRAPH, TUNE, "ops/ops.h", "ops/layout.h", "ops/packs.h"], []),
     ("runtime/session/", [CORE, GRAPH, "runtime/plan/", TUNE, "fold/fold.h", "ops/layout.h", "ops/scan.h"],
      ["pthread.h", "omp.h"]),

@@ -11,6 +11,16 @@ extern "C" {
 
 typedef struct pleat_session pleat_session;
 
+/* In which numbers a session computes. What goes in and comes out has the model's types in any case. */
+typedef enum pleat_precision {
+  PLEAT_PRECISION_FP32 = 0, /* as the model says */
+  /* Between inputs and outputs, activations and weights of float are rounded to bfloat16 where a kernel multiplies them
+   * so (sums stay float): about half the time and memory, at an error of some thousandths of the result's range. What
+   * gives the model's outputs, and what has no such kernel, stays float. Only for CPUs with AVX512_BF16 and builds with
+   * kernels for it: creating a session fails with UNSUPPORTED elsewhere, and nothing falls back in silence. */
+  PLEAT_PRECISION_BF16 = 1
+} pleat_precision;
+
 typedef struct pleat_session_options {
   uint32_t size;
   int threads;  /* worker threads of one run; 0: all cores this process may use */
@@ -24,6 +34,7 @@ typedef struct pleat_session_options {
                               at its shape and number of threads, and take the fastest; results are remembered in a
                               file. What a run gives is then bitwise repeatable for one content of that file only */
   const char *tune_cache;  /* that file; NULL: pleat/tuning.tsv in $XDG_CACHE_HOME or ~/.cache. Copied */
+  pleat_precision precision; /* not for the oracle, which is always double */
 } pleat_session_options;
 
 #define PLEAT_SESSION_OPTIONS_INIT                                                                                     \
@@ -74,6 +85,7 @@ typedef struct pleat_plan_info {
   uint64_t workspace_bytes;           /* kernels' scratch memory (in the arena) */
   uint64_t constant_bytes;            /* weights and other constants that the plan reads */
   size_t reorder_count;               /* steps that only convert a value from one memory layout to another */
+  size_t bf16_count;                  /* the others, of those that read or write bfloat16 in place of float */
 } pleat_plan_info;
 
 /* Describes the plan for the given input shapes, which is built if it is not cached. Inputs not named take their known
