@@ -15,18 +15,18 @@ static int calls; /* runs of any of its kernels */
 
 static void wait_us(long microseconds) {
   const struct timespec time = {.tv_nsec = microseconds * 1000};
-  nanosleep(&time, NULL);
+  if (microseconds > 0) nanosleep(&time, NULL); /* which takes longer on a busy machine: the fast one does without */
 }
 
 static pleat_status run_slow(const pleat_call *call) {
   (void)call;
   calls++;
-  wait_us(2000);
+  wait_us(6000);
   return PLEAT_OK;
 }
 
 /* The variants of "fast" wait as long as `variant_us` says; the second is not exact, the third never available. */
-static const long variant_us[] = {0, 900, 300, 0};
+static const long variant_us[] = {0, 3000, 0, 0};
 
 static pleat_status prepare_fast(pleat_call *call) {
   if (call->variant == 0) call->variant = 1;
@@ -122,8 +122,8 @@ static choice choose(request r) {
 }
 
 static void check_measured(const choice *c, const char *kernel, const char *variant) {
-  ck_assert_str_eq(c->kernel, kernel);
-  ck_assert_str_eq(c->variant, variant);
+  ck_assert_msg(strcmp(c->kernel, kernel) == 0 && strcmp(c->variant, variant) == 0, "found %s %s; %s; %s", c->kernel,
+                c->variant, c->declined, c->warning);
   ck_assert(c->tuned);
   ck_assert_uint_eq(c->info.measured, 1);
   ck_assert_uint_eq(c->info.remembered, 0);
