@@ -14,10 +14,11 @@ typedef struct pleat_session pleat_session;
 /* In which numbers a session computes. What goes in and comes out has the model's types in any case. */
 typedef enum pleat_precision {
   PLEAT_PRECISION_FP32 = 0, /* as the model says */
-  /* Between inputs and outputs, activations and weights of float are rounded to bfloat16 where a kernel multiplies them
-   * so (sums stay float): about half the time and memory, at an error of some thousandths of the result's range. What
-   * gives the model's outputs, and what has no such kernel, stays float. Only for CPUs with AVX512_BF16 and builds with
-   * kernels for it: creating a session fails with UNSUPPORTED elsewhere, and nothing falls back in silence. */
+  /* Between inputs and outputs, activations and weights of float (and of half models, which run in float) are rounded
+   * to bfloat16 where a kernel multiplies them so (sums stay float): about half the time and memory, at an error of
+   * some thousandths of the result's range. What gives the model's outputs, and what has no such kernel, stays float.
+   * Only for CPUs with AVX512_BF16 and builds with kernels for it: creating a session fails with UNSUPPORTED elsewhere,
+   * and nothing falls back in silence. */
   PLEAT_PRECISION_BF16 = 1
 } pleat_precision;
 
