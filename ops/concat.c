@@ -98,13 +98,13 @@ static void pieces(const pleat_call *call, size_t *out_offsets) {
     const pleat_tensor *part = call->inputs[i];
     out_offsets[i] = outer == 1 ? offset : PLEAT_NO_OFFSET;
     pleat_layout_span(whole->layout, part->rank, part->dims, axis, &outer, &run);
-    offset += (size_t)run * pleat_dtype_size(whole->dtype);
+    offset += (size_t)run * pleat_layout_element(whole->layout, whole->dtype);
   }
 }
 
 static pleat_status run(const pleat_call *call) {
   const pleat_tensor *out = call->outputs[0];
-  const size_t size = pleat_dtype_size(out->dtype);
+  const size_t size = pleat_layout_element(out->layout, out->dtype);
   const int axis = pleat_call_axis(call);
   int64_t outer, row, part;
   if (out->count == 0) return PLEAT_OK;
@@ -124,7 +124,7 @@ static pleat_status run(const pleat_call *call) {
 }
 
 static const pleat_kernel copy = {.name = "copy",
-                                  .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_JOINS,
+                                  .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_JOINS | PLEAT_KERNEL_BF16,
                                   .supports = refuse,
                                   .prepare = prepare,
                                   .run = run,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/checked.h"
+#include "ops/layout.h"
 #include "ops/packs.h"
 
 enum { ALIGNMENT = 64 };
@@ -140,44 +141,82 @@ const pleat_kernel *pleat_kernel_select(const pleat_call *call, char *declined, 
   return status == PLEAT_OK ? *kernel : NULL;
 }
 
-/* Layouts as a kernel's prepare finds them: its inputs' own when it understands them, else everything dense. */
+/* Whether the kernel is asked where bfloat16 is allowed. */
+static bool is_for_bf16(const pleat_kernel *kernel) {
+  return (kernel->flags & (PLEAT_KERNEL_BF16 | PLEAT_KERNEL_BESIDE_BF16)) != 0;
+}
+
+/* Layouts as a kernel finds them: its inputs' own when it understands them (as floats, when it does not know bfloat16),
+ * else everything dense. */
 static void set_layouts(const pleat_kernel *kernel, pleat_call *call) {
   const bool understands = (kernel->flags & PLEAT_KERNEL_LAYOUTS) != 0 && !wants_widening(kernel, call);
-  for (size_t i = 0; call->wanted != NULL && i < call->input_count; i++) {
-    call->wanted[i] = understands && call->inputs[i] != NULL ? call->inputs[i]->layout : NULL;
+  const bool bf16 = call->bf16 && (kernel->flags & PLEAT_KERNEL_BF16) != 0;
+  for (size_t i = 0; i < call->input_count; i++) {
+    pleat_tensor *tensor = (pleat_tensor *)(uintptr_t)call->inputs[i];
+    if (tensor != NULL && call->given != NULL)
+      tensor->layout = bf16 ? call->given[i] : pleat_layout_as(call->given[i], false);
+    if (call->wanted != NULL) call->wanted[i] = understands && tensor != NULL ? tensor->layout : NULL;
   }
   for (size_t i = 0; i < call->output_count; i++) {
     if (call->outputs[i] != NULL) call->outputs[i]->layout = NULL;
   }
 }
 
-pleat_status pleat_kernel_take(pleat_call *call, char *declined, size_t declined_size,
-                               const pleat_kernel **out_kernel) {
+/* The first kernel of the list that takes the call, with bfloat16 or without. */
+static pleat_status take_first(pleat_call *call, bool bf16, reasons *why, const pleat_kernel **out_kernel) {
   pleat_error *const report = call->error;
-  pleat_error reason = PLEAT_ERROR_INIT;
-  reasons why = {.used = 0};
-  pleat_status status = PLEAT_OK;
-  *out_kernel = NULL;
-  const pleat_kernel *const *kernel = next_kernel(call->node->def->kernels, call, &why, &status);
-  while (status == PLEAT_OK && *kernel != NULL) {
+  char text[64];
+  for (const pleat_kernel *const *kernel = call->node->def->kernels; *kernel != NULL; kernel++) {
     const bool is_last = kernel[1] == NULL;
     const size_t held = call->packs != NULL ? call->packs->count : 0;
+    if ((call->reference_only && !is_last) || (bf16 && !is_for_bf16(*kernel))) continue;
+    pleat_error reason = PLEAT_ERROR_INIT;
+    PLEAT_TRY(provide(*kernel, call));
+    call->bf16 = bf16;
+    call->variant = 0;
     set_layouts(*kernel, call);
-    call->error = is_last ? report : &reason;
-    status = pleat_kernel_prepare(*kernel, call);
+    const char *refused = refusal(*kernel, call, text, sizeof text);
+    if (refused != NULL) {
+      add_reason(why, (*kernel)->name, refused);
+      continue;
+    }
+    call->error = is_last && !bf16 ? report : &reason;
+    pleat_status status = pleat_kernel_prepare(*kernel, call);
     call->error = report;
-    if (status == PLEAT_OK) break;
+    if (status == PLEAT_OK) {
+      *out_kernel = *kernel;
+      return PLEAT_OK;
+    }
     if (call->packs != NULL) pleat_pack_list_release(call->packs, held);
-    if (is_last) return status;
+    if (is_last && !bf16) return status;
     if (status != PLEAT_UNSUPPORTED) return pleat_fail(report, status, "%s", reason.message);
-    add_reason(&why, (*kernel)->name, reason.message);
-    kernel = next_kernel(kernel + 1, call, &why, &status);
+    add_reason(why, (*kernel)->name, reason.message);
   }
-  if (status != PLEAT_OK) return status;
-  if (*kernel == NULL) return fail_none(call, &why);
-  if (declined_size > 0) snprintf(declined, declined_size, "%s", why.text);
-  *out_kernel = *kernel;
-  return PLEAT_OK;
+  return bf16 ? PLEAT_UNSUPPORTED : fail_none(call, why);
+}
+
+pleat_status pleat_kernel_take(pleat_call *call, char *declined, size_t declined_size,
+                               const pleat_kernel **out_kernel) {
+  reasons why = {.used = 0};
+  *out_kernel = NULL;
+  pleat_status status = call->bf16 ? take_first(call, true, &why, out_kernel) : PLEAT_UNSUPPORTED;
+  if (status == PLEAT_UNSUPPORTED) status = take_first(call, false, &why, out_kernel);
+  if (status == PLEAT_OK && declined_size > 0) snprintf(declined, declined_size, "%s", why.text);
+  return status;
+}
+
+pleat_status pleat_kernel_take_as(pleat_call *call, const pleat_kernel *kernel, int variant) {
+  char text[64];
+  const size_t held = call->packs != NULL ? call->packs->count : 0;
+  PLEAT_TRY(provide(kernel, call));
+  call->bf16 = call->bf16 && is_for_bf16(kernel);
+  call->variant = variant;
+  set_layouts(kernel, call);
+  const char *reason = refusal(kernel, call, text, sizeof text);
+  if (reason != NULL) return pleat_fail(call->error, PLEAT_UNSUPPORTED, "%s", reason);
+  const pleat_status status = pleat_kernel_prepare(kernel, call);
+  if (status != PLEAT_OK && call->packs != NULL) pleat_pack_list_release(call->packs, held);
+  return status;
 }
 
 void *pleat_call_state(pleat_call *call, size_t size) {
@@ -225,6 +264,7 @@ static pleat_status prepare_widened(const pleat_kernel *kernel, pleat_call *call
   *wrap = (widened){.state = inner.state, .workspace_size = inner.workspace_size, .inputs = shadows, .packed = packed};
   call->state = wrap;
   call->widened = true;
+  call->variant = inner.variant;
   if (widened_workspace_size(call, inner.workspace_size, &call->workspace_size)) return PLEAT_OK;
   pleat_kernel_release(kernel, call);
   return pleat_fail(call->error, PLEAT_OUT_OF_MEMORY, "the float copies of this shape overflow memory");

@@ -101,10 +101,19 @@ typedef struct pleat_call {
   bool widened;                      /* set by pleat_kernel_prepare: state and workspace are wrapped for half types */
   bool reference_only;               /* pleat_kernel_select takes the last kernel, or none: the oracle */
   bool exact;                        /* no algorithm that trades accuracy for speed (Winograd) */
+  /* Floats may be stored as bfloat16 between steps, and multiplied so with sums in float. Kernels without
+   * PLEAT_KERNEL_BF16 never see a layout that is so. */
+  bool bf16;
+  /* Which of the kernel's `variants`: i + 1 for variants[i], which prepare declines when it cannot; 0 leaves it to the
+   * kernel's own rule, and prepare may say here what that chose. */
+  int variant;
   /* prepare of a kernel with PLEAT_KERNEL_LAYOUTS: the layout in which run will find each input, at first as its
    * producer leaves it (inputs[i]->layout); prepare may ask for another. NULL where there is nobody to convert: all
    * tensors are dense, and have to stay so. */
   const pleat_layout **wanted;
+  /* The inputs' layouts as their producers leave them, where these differ from what a kernel is told: one that knows no
+   * bfloat16 is told of floats in the same order, and the plan converts. NULL: they are as the kernel sees them. */
+  const pleat_layout *const *given;
   /* prepare: how to read each input that is constant, for ops/packs.h; NULL: all data that is known is there. */
   const pleat_recipe *const *recipes;
   struct pleat_pack_list *packs; /* prepare: the packs that the plan holds; NULL: there is no plan */
@@ -129,6 +138,11 @@ enum {
    * that are there already; a step with no others never runs. */
   PLEAT_KERNEL_JOINS = 1u << 3,
   PLEAT_KERNEL_CUTS = 1u << 4,
+  /* Knows call->bf16. Such kernels are asked first where it is set: what multiplies takes and gives bfloat16 then, or
+   * declines; anything else follows its inputs. */
+  PLEAT_KERNEL_BF16 = 1u << 5,
+  /* Computes in float, but is asked among those where call->bf16 is set: it takes what it does faster all the same. */
+  PLEAT_KERNEL_BESIDE_BF16 = 1u << 6,
 };
 
 /* What `pieces` says of a piece that is not contiguous in the whole. */
@@ -147,6 +161,9 @@ typedef struct pleat_kernel {
   pleat_status (*prepare)(pleat_call *call);
   pleat_status (*run)(const pleat_call *call);
   void (*release)(void *state); /* frees what prepare got outside of the arena; may be NULL */
+  /* Names of the ways in which this kernel can do the same (algorithms, layouts), for tuning to choose from and for
+   * reports; NULL-terminated. NULL: there is one way. */
+  const char *const *variants;
   /* Makes and frees call->instance: what a run changes, for as long as a workspace lives. May be NULL, both. */
   pleat_status (*open)(pleat_call *call);
   void (*close)(pleat_call *call);
@@ -154,6 +171,11 @@ typedef struct pleat_kernel {
    * place for all of them, those that are absent or empty included. */
   void (*pieces)(const pleat_call *call, size_t *out_offsets);
 } pleat_kernel;
+
+/* The name of the variant that a prepared call has; "" when the kernel has none, or does not say. */
+static inline const char *pleat_kernel_variant(const pleat_kernel *kernel, const pleat_call *call) {
+  return kernel->variants != NULL && call->variant > 0 ? kernel->variants[call->variant - 1] : "";
+}
 
 /* prepare: zeroed state that lives as long as the plan, in call->state; NULL when out of memory. */
 void *pleat_call_state(pleat_call *call, size_t size);
@@ -206,6 +228,8 @@ pleat_status pleat_kernel_run(const pleat_kernel *kernel, const pleat_call *call
 void pleat_kernel_release(const pleat_kernel *kernel, pleat_call *call);
 /* Selects and prepares: the first kernel that takes the call in `supports` and in `prepare`. */
 pleat_status pleat_kernel_take(pleat_call *call, char *declined, size_t declined_size, const pleat_kernel **out_kernel);
+/* Prepares this kernel in this variant, if it takes the call so; else UNSUPPORTED, with the reason. */
+pleat_status pleat_kernel_take_as(pleat_call *call, const pleat_kernel *kernel, int variant);
 /* Before the first run and after the last one of a call whose tensors, state and workspace are in place. */
 pleat_status pleat_kernel_open(const pleat_kernel *kernel, pleat_call *call);
 void pleat_kernel_close(const pleat_kernel *kernel, pleat_call *call);

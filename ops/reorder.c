@@ -39,9 +39,25 @@ typedef struct part {
 #undef T
 #undef FN
 
+static bool is_dense(const pleat_tensor *tensor) {
+  return pleat_layout_is_dense(tensor->layout, tensor->rank, tensor->dims);
+}
+
+static size_t element_size(const pleat_tensor *tensor) {
+  return pleat_layout_element(tensor->layout, tensor->dtype);
+}
+
+static pleat_dtype stored_type(const pleat_tensor *tensor) {
+  return pleat_layout_is_bf16(tensor->layout) ? PLEAT_BFLOAT16 : tensor->dtype;
+}
+
 static pleat_status prepare(pleat_call *call) {
-  const pleat_tensor *x = call->inputs[0];
-  const size_t size = pleat_dtype_size(x->dtype);
+  const pleat_tensor *x = call->inputs[0], *y = pleat_out(call, 0);
+  const size_t size = element_size(x);
+  if (y != NULL && stored_type(x) != stored_type(y)) {
+    if (is_dense(x) && is_dense(y)) return PLEAT_OK;
+    return pleat_fail(call->error, PLEAT_UNSUPPORTED, "rounding and another order in one step");
+  }
   if (x->kind != PLEAT_KIND_TENSOR || size > sizeof(uint64_t))
     return pleat_fail(call->error, PLEAT_UNSUPPORTED, "no layouts for elements of %zu bytes", size);
   if (x->rank < PLEAT_LAYOUT_MIN_RANK || x->rank > PLEAT_LAYOUT_MAX_RANK)
@@ -52,7 +68,11 @@ static pleat_status prepare(pleat_call *call) {
 static pleat_status run(const pleat_call *call) {
   const pleat_tensor *from = call->inputs[0], *to = call->outputs[0];
   if (from->count == 0) return PLEAT_OK;
-  switch (pleat_dtype_size(from->dtype)) {
+  if (stored_type(from) != stored_type(to)) {
+    pleat_convert(stored_type(from), from->data, stored_type(to), to->data, from->count, NULL);
+    return PLEAT_OK;
+  }
+  switch (element_size(from)) {
   case 1:
     reorder_8(from, to, call->threads);
     break;

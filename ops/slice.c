@@ -189,7 +189,7 @@ static pleat_status prepare(pleat_call *call) {
 
 static pleat_status run_cut(const pleat_call *call) {
   const pleat_tensor *in = call->inputs[0], *out = call->outputs[0];
-  const size_t size = pleat_dtype_size(in->dtype);
+  const size_t size = pleat_layout_element(in->layout, in->dtype);
   int64_t outer, row, part;
   cut c;
   if (out->count == 0) return PLEAT_OK;
@@ -212,7 +212,7 @@ static void pieces(const pleat_call *call, size_t *out_offsets) {
   *out_offsets = PLEAT_NO_OFFSET;
   if (!is_one_cut(call, &c)) return;
   pleat_layout_span(layout, in->rank, in->dims, c.axis, &outer, &row);
-  if (outer == 1) *out_offsets = (size_t)cut_offset(layout, in, &c) * pleat_dtype_size(in->dtype);
+  if (outer == 1) *out_offsets = (size_t)cut_offset(layout, in, &c) * pleat_layout_element(layout, in->dtype);
 }
 
 /* ---- dense ---- */
@@ -242,7 +242,7 @@ static pleat_status run(const pleat_call *call) {
 }
 
 static const pleat_kernel copy = {.name = "copy",
-                                  .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_CUTS,
+                                  .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_CUTS | PLEAT_KERNEL_BF16,
                                   .supports = refuse,
                                   .prepare = prepare,
                                   .run = run_cut,

@@ -155,14 +155,14 @@ static void pieces(const pleat_call *call, size_t *out_offsets) {
   if ((sizes != NULL && sizes->data == NULL) || call_parts(call, &axis, &p) != PLEAT_OK) return;
   pleat_layout_span(layout, in->rank, in->dims, axis, &outer, &row);
   for (size_t i = 0; i < call->output_count && outer == 1; i++) {
-    out_offsets[i] = (size_t)offset * pleat_dtype_size(in->dtype);
+    out_offsets[i] = (size_t)offset * pleat_layout_element(layout, in->dtype);
     offset += part_run(layout, in, axis, part_size(&p, i));
   }
 }
 
 static pleat_status run(const pleat_call *call) {
   const pleat_tensor *in = pleat_in(call, 0);
-  const size_t size = pleat_dtype_size(in->dtype);
+  const size_t size = pleat_layout_element(in->layout, in->dtype);
   int64_t outer, row;
   int axis = 0;
   parts p;
@@ -182,7 +182,7 @@ static pleat_status run(const pleat_call *call) {
 }
 
 static const pleat_kernel copy = {.name = "copy",
-                                  .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_CUTS,
+                                  .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_CUTS | PLEAT_KERNEL_BF16,
                                   .supports = refuse,
                                   .prepare = prepare,
                                   .run = run,

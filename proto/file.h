@@ -1,4 +1,4 @@
-/* Files: read by mapping, written atomically. Internal to proto/. */
+/* Files: read by mapping, written atomically. For proto/ and the tuning results of runtime/tune/. */
 #ifndef PLEAT_PROTO_FILE_H
 #define PLEAT_PROTO_FILE_H
 

@@ -71,7 +71,7 @@ static pleat_status norm_prepare(pleat_call *call) {
 
 const pleat_kernel pleat_onednn_batch_normalization = {.name = "onednn",
                                                        .types = PLEAT_M_F32,
-                                                       .flags = PLEAT_KERNEL_LAYOUTS,
+                                                       .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_BF16,
                                                        .inplace = 1u << INPUT_X,
                                                        .supports = refuse,
                                                        .prepare = norm_prepare,

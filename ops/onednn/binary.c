@@ -94,7 +94,7 @@ static pleat_status binary_prepare(pleat_call *call) {
 
 const pleat_kernel pleat_onednn_binary = {.name = "onednn",
                                           .types = PLEAT_M_F32,
-                                          .flags = PLEAT_KERNEL_LAYOUTS,
+                                          .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_BF16,
                                           .inplace = 3u,
                                           .supports = refuse,
                                           .prepare = binary_prepare,
@@ -148,7 +148,7 @@ static pleat_status sum_prepare(pleat_call *call) {
 
 const pleat_kernel pleat_onednn_sum = {.name = "onednn",
                                        .types = PLEAT_M_F32,
-                                       .flags = PLEAT_KERNEL_LAYOUTS,
+                                       .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_BF16,
                                        .supports = refuse_sum,
                                        .prepare = sum_prepare,
                                        PLEAT_DNN_FUNCTIONS};

@@ -45,7 +45,9 @@ static pleat_status prepare(pleat_call *call) {
   const function *function = find(call->node->op_type);
   const pleat_tensor *x = call->inputs[0];
   const int64_t count = (int64_t)x->count;
-  const dnnl_memory_desc_t md = x->layout != NULL ? pleat_dnn_md(x) : pleat_dnn_plain(1, &count);
+  const bool is_dense = x->layout == NULL || x->layout->block == 1;
+  const dnnl_memory_desc_t row = pleat_dnn_as_bf16(pleat_dnn_plain(1, &count), pleat_layout_is_bf16(x->layout));
+  const dnnl_memory_desc_t md = is_dense ? row : pleat_dnn_md(x);
   dnnl_alg_kind_t algorithm = function->algorithm;
   float alpha = function->alpha ? pleat_attr_float(call->node, "alpha") : 0, beta = 0;
   dnnl_eltwise_desc_t op;
@@ -68,7 +70,7 @@ static pleat_status eltwise_prepare(pleat_call *call) {
 
 const pleat_kernel pleat_onednn_eltwise = {.name = "onednn",
                                            .types = PLEAT_M_F32,
-                                           .flags = PLEAT_KERNEL_LAYOUTS,
+                                           .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_BF16,
                                            .inplace = 1u,
                                            .supports = refuse,
                                            .prepare = eltwise_prepare,

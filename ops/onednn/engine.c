@@ -145,7 +145,7 @@ pleat_status pleat_dnn_input(pleat_call *call, int id, size_t index, const dnnl_
 }
 
 pleat_status pleat_dnn_dense_input(pleat_call *call, int id, size_t index, const dnnl_memory_desc_t *md) {
-  if (call->wanted != NULL) call->wanted[index] = NULL;
+  if (call->wanted != NULL) call->wanted[index] = pleat_layout_as(NULL, md->data_type == dnnl_bf16);
   return add_arg(call, (pleat_dnn_arg){.id = id, .source = PLEAT_DNN_INPUT, .index = index, .md = *md});
 }
 
@@ -382,6 +382,14 @@ pleat_status pleat_dnn_prepare(pleat_call *call, pleat_status (*prepare)(pleat_c
   pleat_status status = prepare(call);
   if (status != PLEAT_OK && call->state != NULL) pleat_dnn_release(call->state);
   return status;
+}
+
+const char *pleat_dnn_refuse_bf16(const pleat_call *call, size_t weights) {
+  if (!call->bf16) return NULL;
+  if ((dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) != dnnl_cpu_isa_avx512_core_bf16)
+    return "oneDNN does not use this CPU's bfloat16";
+  if (!pleat_call_is_constant(call, weights)) return "bfloat16 is for constant weights";
+  return NULL;
 }
 
 const char *pleat_dnn_refuse(const pleat_call *call, int least, int most) {

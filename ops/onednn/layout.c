@@ -37,14 +37,20 @@ const pleat_layout *pleat_dnn_best_blocks(void) {
   return pleat_layout_blocked(has_avx512() ? 16 : 8);
 }
 
+dnnl_memory_desc_t pleat_dnn_as_bf16(dnnl_memory_desc_t md, bool bf16) {
+  md.data_type = bf16 ? dnnl_bf16 : dnnl_f32;
+  return md;
+}
+
 dnnl_memory_desc_t pleat_dnn_in(const pleat_layout *layout, int rank, const int64_t *dims) {
   dnnl_memory_desc_t md;
   int i = 0;
-  if (layout == NULL) return pleat_dnn_plain(rank, dims);
+  if (layout == NULL || layout->block == 1)
+    return pleat_dnn_as_bf16(pleat_dnn_plain(rank, dims), pleat_layout_is_bf16(layout));
   while (usual_blocks[i] != layout->block) i++;
   memset(&md, 0, sizeof md);
   dnnl_memory_desc_init_by_tag(&md, rank, dims, dnnl_f32, usual_tags[rank - PLEAT_LAYOUT_MIN_RANK][i]);
-  return md;
+  return pleat_dnn_as_bf16(md, layout->bf16);
 }
 
 dnnl_memory_desc_t pleat_dnn_md(const pleat_tensor *tensor) {
@@ -52,26 +58,41 @@ dnnl_memory_desc_t pleat_dnn_md(const pleat_tensor *tensor) {
 }
 
 bool pleat_dnn_layout(const dnnl_memory_desc_t *md, const pleat_layout **out_layout) {
-  const dnnl_memory_desc_t plain = pleat_dnn_plain(md->ndims, md->dims);
-  *out_layout = NULL;
+  const bool bf16 = md->data_type == dnnl_bf16;
+  const dnnl_memory_desc_t plain = pleat_dnn_as_bf16(pleat_dnn_plain(md->ndims, md->dims), bf16);
+  *out_layout = pleat_layout_as(NULL, bf16);
   if (dnnl_memory_desc_equal(md, &plain)) return true;
   if (md->ndims < PLEAT_LAYOUT_MIN_RANK || md->ndims > PLEAT_LAYOUT_MAX_RANK) return false;
   for (int i = 0; i < USUAL; i++) {
-    const pleat_layout *layout = usual_blocks[i] > 0 ? pleat_layout_blocked(usual_blocks[i]) : &pleat_channels_last;
+    const pleat_layout *order = usual_blocks[i] > 0 ? pleat_layout_blocked(usual_blocks[i]) : &pleat_channels_last;
+    const pleat_layout *layout = pleat_layout_as(order, bf16);
     const dnnl_memory_desc_t usual = pleat_dnn_in(layout, md->ndims, md->dims);
     if (!dnnl_memory_desc_equal(md, &usual)) continue;
-    if (!pleat_layout_is_dense(layout, md->ndims, md->dims)) *out_layout = layout;
+    *out_layout = pleat_layout_plainest(layout, md->ndims, md->dims);
     return true;
   }
   return false;
 }
 
+/* A tensor for the reorder: a dense one, whose rank may be any, is a row. */
+static dnnl_memory_desc_t reorder_md(const pleat_tensor *tensor, bool as_row) {
+  const dnnl_dims_t count = {(int64_t)tensor->count};
+  if (!as_row) return pleat_dnn_md(tensor);
+  return pleat_dnn_as_bf16(pleat_dnn_plain(1, count), pleat_layout_is_bf16(tensor->layout));
+}
+
 static pleat_status prepare_reorder(pleat_call *call) {
-  const dnnl_memory_desc_t from = pleat_dnn_md(call->inputs[0]), to = pleat_dnn_md(call->outputs[0]);
+  const pleat_tensor *x = call->inputs[0], *y = call->outputs[0];
+  const pleat_layout *const wanted = x->layout, *const made = y->layout;
+  const bool as_row = pleat_layout_is_dense(wanted, x->rank, x->dims) && pleat_layout_is_dense(made, y->rank, y->dims);
+  if (x->count == 0) return pleat_fail(call->error, PLEAT_UNSUPPORTED, "an empty tensor");
+  const dnnl_memory_desc_t from = reorder_md(x, as_row), to = reorder_md(y, as_row);
   dnnl_primitive_desc_t pd = NULL;
   if (pleat_dnn_state(call, sizeof(pleat_dnn)) == NULL) return PLEAT_OOM(call->error);
   PLEAT_TRY(pleat_dnn_input(call, DNNL_ARG_FROM, 0, &from));
   PLEAT_TRY(pleat_dnn_output(call, DNNL_ARG_TO, 0, &to));
+  if (call->wanted != NULL) call->wanted[0] = wanted;
+  call->outputs[0]->layout = made;
   dnnl_primitive_attr_t attr = pleat_dnn_attr(NULL);
   if (attr == NULL) return PLEAT_OOM(call->error);
   const int before = pleat_dnn_enter(call->threads);

@@ -1,4 +1,5 @@
-/* MatMul, Gemm and pleat.FusedGemm by oneDNN's matmul. A constant right-hand matrix is packed once.
+/* MatMul, Gemm and pleat.FusedGemm by oneDNN's matmul. A constant right-hand matrix is packed once. In bfloat16, both
+ * matrices are rounded, and the result stays float.
  *
  * Gemm: alpha scales the product, beta * C is an operand of a binary post-op (constant C is scaled in prepare), the
  * transpositions are strides. FusedGemm adds Z by a sum post-op and ends with its activation. */
@@ -25,7 +26,7 @@ static pleat_status build(pleat_call *call, const product *p, dnnl_post_ops_t po
   dnnl_matmul_desc_t op;
   dnnl_primitive_desc_t pd = NULL;
   const bool packs = pleat_call_is_constant(call, INPUT_B);
-  dnnl_memory_desc_t any = pleat_dnn_any(p->b.ndims, p->b.dims);
+  dnnl_memory_desc_t any = pleat_dnn_as_bf16(pleat_dnn_any(p->b.ndims, p->b.dims), call->bf16);
   dnnl_primitive_attr_t attr = pleat_dnn_attr(post_ops);
   if (attr != NULL && p->alpha != 1 && dnnl_primitive_attr_set_output_scales(attr, 1, 0, &p->alpha) != dnnl_success) {
     dnnl_primitive_attr_destroy(attr);
@@ -54,7 +55,7 @@ static const char *refuse_matmul(const pleat_call *call) {
   const char *reason = pleat_dnn_refuse(call, 1, PLEAT_DNN_MAX_RANK);
   if (reason != NULL) return reason;
   if (call->inputs[INPUT_B]->rank > PLEAT_DNN_MAX_RANK) return "not for this number of dimensions";
-  return NULL;
+  return pleat_dnn_refuse_bf16(call, INPUT_B);
 }
 
 /* Both matrices with as many dimensions as the result would have without dropping any. With one matrix on the right,
@@ -89,6 +90,7 @@ static pleat_status prepare_matmul(pleat_call *call) {
   product p = {.alpha = 1};
   if (pleat_dnn_state(call, sizeof(product_state)) == NULL) return PLEAT_OOM(call->error);
   matmul_shapes(call, &p);
+  p.a = pleat_dnn_as_bf16(p.a, call->bf16);
   PLEAT_TRY(add_args(call, &p));
   return build(call, &p, NULL);
 }
@@ -99,7 +101,7 @@ static pleat_status matmul_prepare(pleat_call *call) {
 
 const pleat_kernel pleat_onednn_matmul = {.name = "onednn",
                                           .types = PLEAT_M_F32 | PLEAT_M_HALF,
-                                          .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_WIDEN,
+                                          .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_WIDEN | PLEAT_KERNEL_BF16,
                                           .packs = 1u << INPUT_B,
                                           .supports = refuse_matmul,
                                           .prepare = matmul_prepare,
@@ -117,7 +119,7 @@ static const char *refuse_gemm(const pleat_call *call) {
   if (!pleat_dnn_knows_activation(pleat_attr_string(call->node, "activation"))) return "not with this activation";
   if (beta_of(call) != 0 && beta_of(call) != 1 && call->inputs[INPUT_C]->data == NULL)
     return "beta with a C that is not constant";
-  return NULL;
+  return pleat_dnn_refuse_bf16(call, INPUT_B);
 }
 
 static dnnl_memory_desc_t matrix(int64_t rows, int64_t cols, bool transposed) {
@@ -176,6 +178,7 @@ static pleat_status prepare_gemm(pleat_call *call) {
   dnnl_post_ops_t post_ops = NULL;
   if (pleat_dnn_state(call, sizeof(product_state)) == NULL) return PLEAT_OOM(call->error);
   gemm_shapes(call, &p);
+  p.a = pleat_dnn_as_bf16(p.a, call->bf16);
   PLEAT_TRY(add_args(call, &p));
   if (dnnl_post_ops_create(&post_ops) != dnnl_success) return PLEAT_OOM(call->error);
   pleat_status status = gemm_post_ops(call, &p, post_ops);
@@ -197,7 +200,7 @@ static pleat_status gemm_run(const pleat_call *call) {
 
 const pleat_kernel pleat_onednn_gemm = {.name = "onednn",
                                         .types = PLEAT_M_F32 | PLEAT_M_HALF,
-                                        .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_WIDEN,
+                                        .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_WIDEN | PLEAT_KERNEL_BF16,
                                         .inplace = 1u << INPUT_Z,
                                         .packs = 1u << INPUT_B,
                                         .supports = refuse_gemm,

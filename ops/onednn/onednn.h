@@ -89,8 +89,10 @@ dnnl_memory_desc_t pleat_dnn_plain(int rank, const int64_t *dims);
 dnnl_memory_desc_t pleat_dnn_any(int rank, const int64_t *dims);
 /* Blocks of channels that this CPU's convolutions like best. */
 const pleat_layout *pleat_dnn_best_blocks(void);
-/* A shape in a layout; NULL: plain. */
+/* A shape in a layout, its elements stored as that says; NULL: plain. */
 dnnl_memory_desc_t pleat_dnn_in(const pleat_layout *layout, int rank, const int64_t *dims);
+/* The same with bfloat16 elements: how bfloat16 takes part in a call that has it. */
+dnnl_memory_desc_t pleat_dnn_as_bf16(dnnl_memory_desc_t md, bool bf16);
 /* How the producer leaves the tensor. */
 dnnl_memory_desc_t pleat_dnn_md(const pleat_tensor *tensor);
 /* The layout that a descriptor means: NULL when its bytes are those of a dense tensor, whatever it calls them. False
@@ -104,6 +106,9 @@ bool pleat_dnn_append_activation(dnnl_post_ops_t post_ops, const char *name, flo
 bool pleat_dnn_knows_activation(const char *name);
 
 /* ---- words for supports ---- */
+
+/* Why a product or convolution with the input `weights` cannot be computed in bfloat16, where that is asked for. */
+const char *pleat_dnn_refuse_bf16(const pleat_call *call, size_t weights);
 
 /* Why the call's tensors as such cannot be taken: empty ones, ranks outside of [least, most] of input 0. NULL: none. */
 const char *pleat_dnn_refuse(const pleat_call *call, int least, int most);

@@ -68,8 +68,9 @@ static pleat_status prepare(pleat_call *call) {
     end[i] = window.pad_end[i];
   }
   for (int i = 0; i < x->rank; i++) y_dims[i] = i < 2 ? x->dims[i] : is_global(call) ? 1 : y->dims[i];
-  dnnl_memory_desc_t dst = pleat_dnn_any(x->rank, y_dims);
-  if (x->layout == NULL) dst = pleat_dnn_plain(x->rank, y_dims);
+  const bool is_dense = x->layout == NULL || x->layout->block == 1;
+  const dnnl_memory_desc_t like = is_dense ? pleat_dnn_plain(x->rank, y_dims) : pleat_dnn_any(x->rank, y_dims);
+  dnnl_memory_desc_t dst = pleat_dnn_as_bf16(like, src.data_type == dnnl_bf16);
   PLEAT_TRY(
       pleat_dnn_status(dnnl_pooling_v2_forward_desc_init(&op, dnnl_forward_inference,
                                                          max                      ? dnnl_pooling_max
@@ -81,7 +82,7 @@ static pleat_status prepare(pleat_call *call) {
   dst = *dnnl_primitive_desc_query_md(pd, dnnl_query_dst_md, 0);
   pleat_status status = pleat_dnn_input(call, DNNL_ARG_SRC, 0, &src);
   if (status == PLEAT_OK) status = pleat_dnn_output(call, DNNL_ARG_DST, 0, &dst);
-  if (status == PLEAT_OK && y->rank != x->rank && y->layout != NULL) {
+  if (status == PLEAT_OK && y->rank != x->rank && y->layout != NULL && y->layout->block != 1) {
     status = pleat_fail(call->error, PLEAT_UNSUPPORTED, "channels that do not fill the input's blocks");
   }
   if (status == PLEAT_OK) return pleat_dnn_build(call, pd);
@@ -95,7 +96,7 @@ static pleat_status pool_prepare(pleat_call *call) {
 
 const pleat_kernel pleat_onednn_pool = {.name = "onednn",
                                         .types = PLEAT_M_F32,
-                                        .flags = PLEAT_KERNEL_LAYOUTS,
+                                        .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_BF16,
                                         .supports = refuse,
                                         .prepare = pool_prepare,
                                         PLEAT_DNN_FUNCTIONS};
@@ -110,7 +111,7 @@ static const char *refuse_mean(const pleat_call *call) {
 
 const pleat_kernel pleat_onednn_reduce_mean = {.name = "onednn",
                                                .types = PLEAT_M_F32,
-                                               .flags = PLEAT_KERNEL_LAYOUTS,
+                                               .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_BF16,
                                                .supports = refuse_mean,
                                                .prepare = pool_prepare,
                                                PLEAT_DNN_FUNCTIONS};

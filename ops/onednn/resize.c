@@ -56,7 +56,9 @@ static pleat_status check_axis(const pleat_call *call, const pleat_resize *resiz
 
 static pleat_status prepare(pleat_call *call) {
   const pleat_tensor *x = call->inputs[0];
-  const dnnl_memory_desc_t src = pleat_dnn_md(x), any = pleat_dnn_any(x->rank, call->outputs[0]->dims);
+  const dnnl_memory_desc_t src = pleat_dnn_md(x);
+  const dnnl_memory_desc_t any =
+      pleat_dnn_as_bf16(pleat_dnn_any(x->rank, call->outputs[0]->dims), src.data_type == dnnl_bf16);
   pleat_resize_operand operands[3];
   pleat_resize resize;
   dnnl_resampling_desc_t op;
@@ -85,7 +87,7 @@ static pleat_status resize_prepare(pleat_call *call) {
 
 const pleat_kernel pleat_onednn_resize = {.name = "onednn",
                                           .types = PLEAT_M_F32,
-                                          .flags = PLEAT_KERNEL_LAYOUTS,
+                                          .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_BF16,
                                           .supports = refuse,
                                           .prepare = resize_prepare,
                                           PLEAT_DNN_FUNCTIONS};

@@ -69,9 +69,15 @@ static double winograd_time(const extent *e, const pleat_x86_winograd *code) {
          tiles * points * (e->in * point_cycles + e->out * result_cycles);
 }
 
+/* In bfloat16 a direct convolution takes half of it; this one works on floats, from bfloat16 and back. */
+static double rounding_time(const extent *e) {
+  const double round_cycles = 10;
+  return e->samples * e->height * e->width * (e->in + e->out) * round_cycles;
+}
+
 /* The size of tiles that is worth it; NULL: none. */
 static const pleat_x86_winograd *choose(const pleat_call *call) {
-  const double least_gain = 1.15;
+  const double least_gain = call->bf16 ? 1.3 : 1.15;
   const pleat_x86_code *code = pleat_x86_code_of_cpu();
   const pleat_tensor *x = call->inputs[PLEAT_X86_X], *y = call->outputs[0];
   const extent e = {.lanes = code->lanes,
@@ -83,6 +89,7 @@ static const pleat_x86_winograd *choose(const pleat_call *call) {
                     .width = (double)y->dims[3]};
   const pleat_x86_winograd *best = NULL;
   double least = direct_time(&e) / least_gain;
+  if (call->bf16) least = least / 2 - rounding_time(&e);
   for (int i = 0; i < PLEAT_X86_WINOGRADS; i++) {
     const double time = winograd_time(&e, &code->winograd[i]);
     if (time >= least) continue;
@@ -298,7 +305,7 @@ static pleat_status run(const pleat_call *call) {
 
 const pleat_kernel pleat_x86_conv_winograd = {.name = "winograd",
                                               .types = PLEAT_M_F32,
-                                              .flags = PLEAT_KERNEL_LAYOUTS,
+                                              .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_BESIDE_BF16,
                                               .inplace = 1u << PLEAT_X86_Z,
                                               .supports = supports,
                                               .prepare = prepare,

@@ -14,7 +14,7 @@
 
 pleat_status check_open(const char *model, const check_options *options, loaded *out_loaded, pleat_error *error) {
   *out_loaded = (loaded){0};
-  pleat_session_options session_options = PLEAT_SESSION_OPTIONS_INIT;
+  pleat_session_options session_options = options->session;
   session_options.threads = options->threads;
   session_options.no_fold = options->no_fold;
   pleat_status status = pleat_model_load(model, &out_loaded->model, error);

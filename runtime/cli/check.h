@@ -11,6 +11,7 @@ typedef struct check_options {
   bool folded;  /* check what `pleat fold` would write */
   bool no_fold; /* no folding in the session */
   int threads;
+  pleat_session_options session; /* but for threads and no_fold */
 } check_options;
 
 /* Loads, folds when asked to, and compiles. */

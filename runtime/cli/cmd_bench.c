@@ -3,10 +3,12 @@
  * The first run, which plans and touches memory, is told apart from the others; runs after the warm-up count, at least
  * 10, until 3 seconds or 100 runs are over, on the monotonic clock. Outputs are handed back to the session to be
  * filled again. Percentiles are by nearest rank. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "check_text.h"
 #include "files.h"
 #include "inputs.h"
 #include "session.h"
@@ -19,8 +21,9 @@ typedef struct bench_args {
   cli_args base;
   cli_list inputs, shapes;
   const char *json;
-  int threads, runs, warmup;
+  int threads, runs, warmup, accuracy;
   bool no_fold;
+  session_args session;
 } bench_args;
 
 static const bench_args defaults = {.warmup = 2};
@@ -36,6 +39,11 @@ static const cli_option options[] = {
     {"warmup", 0, "W", CLI_INT, offsetof(bench_args, warmup), "runs after the first that do not count (default 2)", 0,
      1000000},
     {"no-fold", 0, NULL, CLI_FLAG, offsetof(bench_args, no_fold), "run the graph as it is in the file", 0, 0},
+    SESSION_OPTIONS(bench_args, session),
+    {"accuracy", 0, "N", CLI_INT, offsetof(bench_args, accuracy),
+     "show the errors against the float64 oracle on N random inputs,\ntoo (default with a precision that is not fp32: "
+     "3)",
+     1, 1000000},
     {"json", 0, "FILE", CLI_STRING, offsetof(bench_args, json), "write the figures as JSON ('-': standard output)", 0,
      0},
     {0},
@@ -156,6 +164,22 @@ static void print_inputs(const bench *bench, FILE *file) {
   }
 }
 
+static cJSON *tuning_json(const pleat_tuning_info *tuning) {
+  cJSON *json = json_object();
+  json_add_string(json, "path", tuning->path);
+  json_add_count(json, "measured", tuning->measured);
+  json_add_count(json, "remembered", tuning->remembered);
+  json_add_number(json, "measuring_ms", (double)tuning->measuring_ns / 1e6);
+  return json;
+}
+
+static void print_tuning(const pleat_tuning_info *tuning, FILE *file) {
+  fprintf(file, "tuning       %" PRIu64 " steps measured in %.0f ms, %" PRIu64 " remembered", tuning->measured,
+          (double)tuning->measuring_ns / 1e6, tuning->remembered);
+  if (*tuning->path) fputs(", in ", file), cli_put_clean(file, tuning->path);
+  putc('\n', file);
+}
+
 static void print_figures(const figures *figures, FILE *file) {
   char bytes[TEXT_NUMBER];
   fprintf(file, "load         %10.3f ms\n", (double)figures->load_ns / 1e6);
@@ -169,7 +193,56 @@ static void print_figures(const figures *figures, FILE *file) {
   fprintf(file, "%zu runs, %d thread%s\n", figures->runs, figures->threads, figures->threads == 1 ? "" : "s");
 }
 
-static int bench_loaded(const cli *cli, const bench_args *args, const loaded *loaded, figures *figures) {
+/* How exact that is what was measured: on random inputs of its own, of the shapes of the benchmark's. */
+static int check_accuracy(const cli *cli, const bench_args *args, const loaded *loaded, const input_list *inputs,
+                          const pleat_session_options *session_options, cJSON *json) {
+  pleat_error error = PLEAT_ERROR_INIT;
+  pleat_check_options options = PLEAT_CHECK_OPTIONS_INIT;
+  pleat_check_report *report = NULL;
+  shape_list shapes = {0};
+  const char *precision = args->session.precision ? args->session.precision : "fp32";
+  shapes_of_tensors(loaded->session, inputs->tensors, &shapes);
+  options.threads = args->threads;
+  options.runs = args->accuracy; /* 0: as many as usual */
+  options.shapes = shapes.items;
+  options.shape_count = shapes.count;
+  const pleat_status status = pleat_model_check_precision(loaded->model, session_options, &options, &report, &error);
+  if (status == PLEAT_OK) {
+    check_print_precision(report, precision, cli->text);
+    if (json) json_add(json, "accuracy", check_json(report, "fp32", precision));
+  }
+  pleat_check_report_destroy(report);
+  shapes_deinit(&shapes);
+  if (status == PLEAT_OK) return CLI_OK;
+  if (status != PLEAT_UNSUPPORTED) return cli_fail(cli, &error);
+  cli_note(cli, "the errors are not known: %s", error.message);
+  return CLI_OK;
+}
+
+/* Everything that was asked for, as text and as JSON. */
+static int report(const cli *cli, const bench_args *args, const bench *bench, const figures *figures,
+                  const pleat_session_options *session_options) {
+  pleat_error error = PLEAT_ERROR_INIT;
+  pleat_tuning_info tuning;
+  cJSON *json = args->json ? figures_json(figures) : NULL;
+  int result = CLI_OK;
+  print_inputs(bench, cli->text);
+  if (session_options->tune) {
+    pleat_session_tuning(bench->loaded->session, &tuning);
+    print_tuning(&tuning, cli->text);
+    if (json) json_add(json, "tuning", tuning_json(&tuning));
+  }
+  print_figures(figures, cli->text);
+  if (args->accuracy || session_options->precision != PLEAT_PRECISION_FP32)
+    result = check_accuracy(cli, args, bench->loaded, bench->inputs, session_options, json);
+  if (json && result == CLI_OK && files_write_json(args->json, json, &error) != PLEAT_OK)
+    result = cli_fail(cli, &error);
+  cJSON_Delete(json);
+  return result;
+}
+
+static int bench_loaded(const cli *cli, const bench_args *args, const loaded *loaded,
+                        const pleat_session_options *session_options, figures *figures) {
   input_list inputs = {0};
   int result = inputs_make(cli, loaded->session, &args->inputs, &args->shapes, true, &inputs);
   if (result != CLI_OK) return result;
@@ -179,16 +252,8 @@ static int bench_loaded(const cli *cli, const bench_args *args, const loaded *lo
   figures->items = items_of(&inputs);
   pleat_status status = measure(&bench, args, figures, &error);
   figures->peak_rss_bytes = peak_rss();
-  if (status == PLEAT_OK) {
-    print_inputs(&bench, cli->text);
-    print_figures(figures, cli->text);
-    if (args->json) {
-      cJSON *json = figures_json(figures);
-      status = files_write_json(args->json, json, &error);
-      cJSON_Delete(json);
-    }
-  }
-  if (status != PLEAT_OK) result = cli_fail(cli, &error);
+  session_note_tuning(cli, loaded->session);
+  result = status == PLEAT_OK ? report(cli, args, &bench, figures, session_options) : cli_fail(cli, &error);
   for (size_t i = 0; i < bench.output_count; i++) pleat_tensor_release(bench.outputs[i]);
   free(bench.outputs);
   inputs_deinit(&inputs);
@@ -201,13 +266,15 @@ static int run(cli *cli, const void *arguments) {
   pleat_session_options session_options = PLEAT_SESSION_OPTIONS_INIT;
   session_options.threads = args->threads;
   session_options.no_fold = args->no_fold;
+  int result = session_args_apply(cli, &args->session, &session_options);
+  if (result != CLI_OK) return result;
   figures figures = {.threads = args->threads ? args->threads : core_count()};
   loaded loaded;
   uint64_t start = clock_ns();
-  int result = loaded_init(cli, args->base.operands.items[0], &session_options, &loaded);
+  result = loaded_init(cli, args->base.operands.items[0], &session_options, &loaded);
   figures.load_ns = clock_ns() - start;
   if (result != CLI_OK) return result;
-  result = bench_loaded(cli, args, &loaded, &figures);
+  result = bench_loaded(cli, args, &loaded, &session_options, &figures);
   free(figures.run_ns);
   loaded_deinit(&loaded);
   return result;

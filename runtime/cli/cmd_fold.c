@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check_text.h"
 #include "cli.h"
 #include "files.h"
 #include "fold.h"
@@ -198,7 +199,7 @@ static void print_summary(const job *job, FILE *file) {
 
 static void print_all(const job *job, FILE *file) {
   fold_print_entries(job->report, job->args->explain, file);
-  if (job->check) fold_print_check(job->check, file);
+  if (job->check) check_print_fold(job->check, file);
   if (job->not_checked) {
     fputs("not checked: ", file);
     cli_put_clean(file, job->not_checked);
@@ -218,7 +219,7 @@ static cJSON *job_json(const job *job) {
   json_add_count(json, "nodes_before", report->nodes_before);
   json_add_count(json, "nodes_after", report->nodes_after);
   json_add(json, "entries", fold_report_json(report));
-  if (job->check) json_add(json, "check", fold_check_json(job->check));
+  if (job->check) json_add(json, "check", check_json(job->check, "original", "folded"));
   else json_add_string(json, "not_checked", job->not_checked ? job->not_checked : "");
   return json;
 }

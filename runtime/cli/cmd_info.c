@@ -15,6 +15,8 @@ typedef struct info_args {
   cli_list shapes;
   const char *json;
   bool nodes, kernels, no_fold;
+  int threads;
+  session_args session;
 } info_args;
 
 static const cli_option options[] = {
@@ -23,7 +25,10 @@ static const cli_option options[] = {
     {"nodes", 0, NULL, CLI_FLAG, offsetof(info_args, nodes), "list the nodes with the shapes of their outputs", 0, 0},
     {"kernels", 0, NULL, CLI_FLAG, offsetof(info_args, kernels),
      "list the steps that would run, their kernels, and why others declined", 0, 0},
+    {"threads", 0, "N", CLI_INT, offsetof(info_args, threads), "plan for so many threads (default 0: all cores)", 0,
+     1024},
     {"no-fold", 0, NULL, CLI_FLAG, offsetof(info_args, no_fold), "plan the graph as it is in the file", 0, 0},
+    SESSION_OPTIONS(info_args, session),
     {"json", 0, "FILE", CLI_STRING, offsetof(info_args, json), "write it as JSON ('-': standard output)", 0, 0},
     {0},
 };
@@ -88,13 +93,17 @@ static int describe(const cli *cli, const info_args *args, facts *facts, shape_l
 }
 
 /* Compiles and plans; a model that cannot be has its reason kept. */
-static void plan(const info_args *args, facts *facts, const shape_list *shapes) {
+static int plan(const cli *cli, const info_args *args, facts *facts, const shape_list *shapes) {
   pleat_session_options session_options = PLEAT_SESSION_OPTIONS_INIT;
+  session_options.threads = args->threads;
   session_options.no_fold = args->no_fold;
+  const int result = session_args_apply(cli, &args->session, &session_options);
+  if (result != CLI_OK) return result;
   facts->plan_error = (pleat_error)PLEAT_ERROR_INIT;
   pleat_status status = pleat_session_create(facts->model, &session_options, &facts->session, &facts->plan_error);
   if (status == PLEAT_OK)
     pleat_session_plan(facts->session, shapes->items, shapes->count, &facts->plan, &facts->plan_error);
+  return CLI_OK;
 }
 
 static int show(const cli *cli, const info_args *args, const facts *facts) {
@@ -111,14 +120,15 @@ static int run(cli *cli, const void *arguments) {
   const info_args *args = arguments;
   if (args->json && strcmp(args->json, "-") == 0) cli->text = stderr;
   pleat_error error = PLEAT_ERROR_INIT;
-  facts facts = {.path = args->base.operands.items[0]};
+  facts facts = {.path = args->base.operands.items[0], .precision = args->session.precision};
   shape_list shapes = {0};
   if (pleat_model_load(facts.path, &facts.model, &error) != PLEAT_OK) return cli_fail(cli, &error);
   warn_of_model(cli, facts.model, facts.path);
   facts.file_bytes = files_size(facts.path);
   int result = describe(cli, args, &facts, &shapes);
+  if (result == CLI_OK) result = plan(cli, args, &facts, &shapes);
   if (result == CLI_OK) {
-    plan(args, &facts, &shapes);
+    if (facts.session) session_note_tuning(cli, facts.session);
     result = show(cli, args, &facts);
   }
   shapes_deinit(&shapes);

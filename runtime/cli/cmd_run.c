@@ -20,6 +20,7 @@ typedef struct run_args {
   const char *output, *json;
   int top, threads;
   bool no_fold, profile;
+  session_args session;
 } run_args;
 
 static const cli_option options[] = {
@@ -34,6 +35,7 @@ static const cli_option options[] = {
     {"threads", 0, "N", CLI_INT, offsetof(run_args, threads), "threads (default 0: all cores)", 0, 1024},
     {"no-fold", 0, NULL, CLI_FLAG, offsetof(run_args, no_fold), "run the graph as it is in the file", 0, 0},
     {"profile", 0, NULL, CLI_FLAG, offsetof(run_args, profile), "run 5 times and show the time of every node", 0, 0},
+    SESSION_OPTIONS(run_args, session),
     {"json", 0, "FILE", CLI_STRING, offsetof(run_args, json), "write the results as JSON ('-': standard output)", 0, 0},
     {0},
 };
@@ -103,6 +105,7 @@ static int run_loaded(const cli *cli, const run_args *args, const loaded *loaded
   shape_list shapes = {0};
   uint64_t run_ns = 0;
   pleat_status status = run_times(loaded, &inputs, args->profile ? PROFILE_RUNS : 1, &results, &run_ns, &error);
+  session_note_tuning(cli, loaded->session);
   if (status == PLEAT_OK && args->profile) {
     shapes_of_tensors(loaded->session, inputs.tensors, &shapes);
     status = pleat_session_plan(loaded->session, shapes.items, shapes.count, &plan, &error);
@@ -125,10 +128,12 @@ static int run(cli *cli, const void *arguments) {
   pleat_session_options session_options = PLEAT_SESSION_OPTIONS_INIT;
   session_options.threads = args->threads;
   session_options.no_fold = args->no_fold;
+  int result = session_args_apply(cli, &args->session, &session_options);
+  if (result != CLI_OK) return result;
   session_options.profile = args->profile;
   session_options.taps = args->taps.items;
   loaded loaded;
-  int result = loaded_init(cli, args->base.operands.items[0], &session_options, &loaded);
+  result = loaded_init(cli, args->base.operands.items[0], &session_options, &loaded);
   if (result != CLI_OK) return result;
   result = run_loaded(cli, args, &loaded);
   loaded_deinit(&loaded);

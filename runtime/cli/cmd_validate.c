@@ -16,6 +16,7 @@ typedef struct validate_args {
   double rtol, atol, noise;
   int jobs, threads, timeout;
   bool folded, no_fold;
+  session_args session;
 } validate_args;
 
 static const validate_args defaults = {.rtol = 1e-3, .atol = 1e-7, .noise = 16, .timeout = 300};
@@ -38,6 +39,7 @@ static const cli_option options[] = {
     {"no-fold", 0, NULL, CLI_FLAG, offsetof(validate_args, no_fold), "run the graph as it is, without folding", 0, 0},
     {"threads", 0, "N", CLI_INT, offsetof(validate_args, threads),
      "threads of a run (default: all cores; 1 with several jobs)", 0, 1024},
+    SESSION_OPTIONS(validate_args, session),
     {"json", 0, "FILE", CLI_STRING, offsetof(validate_args, json), "write the verdicts as JSON ('-': standard output)",
      0, 0},
     {0},
@@ -129,6 +131,7 @@ static int validate_sets(const cli *cli, const validate_args *args, const check_
     if (status != PLEAT_OK) cli_note(cli, "%s", field(tests[i], "reason"));
     if (cli_exit_code(status) > code) code = cli_exit_code(status);
   }
+  session_note_tuning(cli, loaded->session);
   int result = conclude(cli, args, tests, count);
   free(tests);
   return code > result ? code : result;
@@ -251,7 +254,10 @@ static int run(cli *cli, const void *arguments) {
   check_options check = {.tolerance = {.rtol = args->rtol, .atol = args->atol, .noise = args->noise},
                          .folded = args->folded,
                          .no_fold = args->no_fold,
+                         .session = PLEAT_SESSION_OPTIONS_INIT,
                          .threads = args->threads};
+  const int result = session_args_apply(cli, &args->session, &check.session);
+  if (result != CLI_OK) return result;
   if (args->suite && args->base.operands.count > 0)
     return cli_usage(cli, "--suite and MODEL do not go together, found '%s'", args->base.operands.items[0]);
   if (args->suite) return validate_suite(cli, args, &check);

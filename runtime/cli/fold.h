@@ -1,4 +1,4 @@
-/* The parts of `pleat fold`: what it did and how exact that is, as text and as JSON; the picture of the layers. */
+/* The parts of `pleat fold`: what it did, as text and as JSON; the picture of the layers. */
 #ifndef PLEAT_CLI_FOLD_H
 #define PLEAT_CLI_FOLD_H
 
@@ -7,11 +7,8 @@
 
 /* One line for each entry: of the kept ones, or of all. */
 void fold_print_entries(const pleat_fold_report *report, bool all, FILE *file);
-/* The errors of original and folded model against the float64 oracle, output by output. */
-void fold_print_check(const pleat_check_report *check, FILE *file);
 
 cJSON *fold_report_json(const pleat_fold_report *report);
-cJSON *fold_check_json(const pleat_check_report *check);
 
 /* ---- bn_report.c ---- */
 

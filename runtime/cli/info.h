@@ -14,6 +14,7 @@ typedef struct facts {
   pleat_session *session;
   pleat_plan_info *plan;
   pleat_error plan_error;
+  const char *precision; /* NULL: as the model says */
   uint64_t file_bytes;
 } facts;
 

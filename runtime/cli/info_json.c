@@ -53,6 +53,8 @@ static cJSON *steps_json(const pleat_plan_info *plan) {
     json_add_string(item, "node", step->node);
     json_add_string(item, "op_type", step->op_type);
     json_add_string(item, "kernel", step->kernel);
+    json_add_string(item, "variant", step->variant);
+    json_add_bool(item, "tuned", step->tuned);
     json_add_string(item, "declined", step->declined);
     json_add_string(item, "output", step->output);
     json_add_count(item, "output_bytes", step->output_bytes);
@@ -92,6 +94,8 @@ static void add_plan_json(cJSON *json, const facts *facts, bool with_steps) {
   json_add_count(plan, "activation_bytes_unshared", facts->plan->activation_bytes_unshared);
   json_add_count(plan, "workspace_bytes", facts->plan->workspace_bytes);
   json_add_count(plan, "constant_bytes", facts->plan->constant_bytes);
+  json_add_count(plan, "reorder_count", facts->plan->reorder_count);
+  json_add_count(plan, "bf16_count", facts->plan->bf16_count);
   if (with_steps) json_add(plan, "steps", steps_json(facts->plan));
   json_add(json, "plan", plan);
 }

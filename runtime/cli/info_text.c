@@ -109,6 +109,16 @@ static void print_costs(text_table *table, const facts *facts) {
   else text_table_cell(table, "not known: %s", facts->plan_error.message);
 }
 
+/* What became of a precision that was asked for. */
+static void print_precision(text_table *table, const facts *facts) {
+  if (!facts->precision || !facts->plan) return;
+  text_table_cell(table, "precision");
+  if (facts->plan->bf16_count > 0)
+    text_table_cell(table, "%s, in %zu of %zu steps; the others in the model's types", facts->precision,
+                    facts->plan->bf16_count, facts->plan->step_count - facts->plan->reorder_count);
+  else text_table_cell(table, "the model's types in all steps");
+}
+
 static void print_operators(const pleat_model_info *info, FILE *file) {
   size_t count = 0;
   op_count *counts = info_count_operators(info, &count);
@@ -166,6 +176,7 @@ static const char *saved(const pleat_step_info *step, char *buffer, size_t size)
 }
 
 static void print_steps(const pleat_plan_info *plan, FILE *file) {
+  char kernel[TEXT_KERNEL];
   text_table *table = text_table_create("rlllll");
   static const char *const heads[] = {"#", "op", "kernel", "node", "output", "declined"};
   for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) text_table_cell(table, "%s", heads[i]);
@@ -174,8 +185,8 @@ static void print_steps(const pleat_plan_info *plan, FILE *file) {
     char words[48];
     text_table_cell(table, "%zu", i);
     text_table_cell(table, "%s", step->op_type);
-    text_table_cell(table, "%s%s%s", step->kernel, saved(step, words, sizeof words),
-                    step->is_dynamic ? " (dynamic)" : "");
+    text_table_cell(table, "%s%s%s%s", text_kernel(step, kernel), saved(step, words, sizeof words),
+                    step->is_dynamic ? " (dynamic)" : "", step->tuned ? " (tuned)" : "");
     text_table_cell(table, "%s", step->node);
     text_table_cell(table, "%s", step->output);
     text_table_cell(table, "%s", step->declined);
@@ -193,6 +204,7 @@ void info_print(const facts *facts, bool nodes, bool kernels, FILE *file) {
   print_values(table, "input", facts->info->inputs, facts->info->input_count);
   print_values(table, "output", facts->info->outputs, facts->info->output_count);
   print_costs(table, facts);
+  print_precision(table, facts);
   text_table_print(table, file, 0);
   text_table_destroy(table);
   print_operators(facts->info, file);

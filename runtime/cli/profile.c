@@ -37,11 +37,11 @@ void profile_print(const pleat_plan_info *plan, FILE *file) {
   static const char *const heads[] = {"ms", "%", "op", "kernel", "node"};
   for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) text_table_cell(table, "%s", heads[i]);
   for (size_t i = 0; i < count; i++) {
-    char number[TEXT_NUMBER];
+    char number[TEXT_NUMBER], kernel[TEXT_KERNEL];
     text_table_cell(table, "%s", text_ms(steps[i]->min_ns, number));
     text_table_cell(table, "%.1f", total ? 100.0 * (double)steps[i]->min_ns / (double)total : 0.0);
     text_table_cell(table, "%s", steps[i]->op_type);
-    text_table_cell(table, "%s", steps[i]->kernel);
+    text_table_cell(table, "%s", text_kernel(steps[i], kernel));
     text_table_cell(table, "%s", steps[i]->node);
   }
   text_table_print(table, file, 0);
@@ -61,6 +61,7 @@ cJSON *profile_json(const pleat_plan_info *plan) {
     json_add_string(step, "node", steps[i]->node);
     json_add_string(step, "op_type", steps[i]->op_type);
     json_add_string(step, "kernel", steps[i]->kernel);
+    json_add_string(step, "variant", steps[i]->variant);
     json_add_string(step, "output", steps[i]->output);
     json_add_number(step, "ms", (double)steps[i]->min_ns / 1e6);
     json_add_count(step, "runs", steps[i]->runs);

@@ -8,6 +8,7 @@
 #include "session.h"
 
 #include <sched.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +16,32 @@ void warn_of_model(const cli *cli, const pleat_model *model, const char *path) {
   char text[512];
   const char *warning = pleat_model_warning(model, text, sizeof text);
   if (warning) cli_note(cli, "%s: warning: %s", path, warning);
+}
+
+static const char *const precisions[] = {[PLEAT_PRECISION_FP32] = "fp32", [PLEAT_PRECISION_BF16] = "bf16"};
+enum { PRECISIONS = sizeof precisions / sizeof *precisions };
+
+static const char *precision_name(const void *user, size_t index) {
+  (void)user;
+  return precisions[index];
+}
+
+int session_args_apply(const cli *cli, const session_args *args, pleat_session_options *out_options) {
+  size_t precision = 0;
+  while (args->precision && precision < PRECISIONS && strcmp(precisions[precision], args->precision) != 0) precision++;
+  if (precision == PRECISIONS)
+    return cli_unknown(cli, "unknown precision", args->precision, precision_name, NULL, PRECISIONS);
+  out_options->precision = (pleat_precision)precision;
+  out_options->exact = args->exact;
+  out_options->tune = args->tune || args->tune_cache != NULL;
+  out_options->tune_cache = args->tune_cache;
+  return CLI_OK;
+}
+
+void session_note_tuning(const cli *cli, pleat_session *session) {
+  pleat_tuning_info tuning;
+  pleat_session_tuning(session, &tuning);
+  if (*tuning.warning) cli_note(cli, "tuning: %s", tuning.warning);
 }
 
 int loaded_init(const cli *cli, const char *path, const pleat_session_options *options, loaded *out_loaded) {

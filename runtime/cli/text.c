@@ -37,6 +37,11 @@ const char *text_number(double value, char *buffer) {
   return buffer;
 }
 
+const char *text_kernel(const pleat_step_info *step, char *buffer) {
+  snprintf(buffer, TEXT_KERNEL, "%s%s%s", step->kernel, *step->variant ? ", " : "", step->variant);
+  return buffer;
+}
+
 const char *text_ms(uint64_t nanoseconds, char *buffer) {
   snprintf(buffer, TEXT_NUMBER, "%.3f", (double)nanoseconds / 1e6);
   return buffer;

@@ -203,7 +203,7 @@ static void keep_layout(pleat_step *step, const pleat_kernel *kernel) {
   if ((kernel->flags & PLEAT_KERNEL_VIEW) == 0 || call->input_count == 0 || call->output_count != 1) return;
   if (call->inputs[0] == NULL || call->outputs[0] == NULL || !pleat_same_shape(call->inputs[0], call->outputs[0]))
     return;
-  call->wanted[0] = call->outputs[0]->layout = call->inputs[0]->layout;
+  call->wanted[0] = call->outputs[0]->layout = call->given[0];
 }
 
 /* Final shapes, layouts and the data known ahead, as prepare wants to see them. */
@@ -214,13 +214,15 @@ static pleat_status describe_call(builder *b, pleat_step *step) {
   const pleat_tensor **inputs = pleat_arena_array(arena, node->input_count, sizeof *inputs);
   pleat_tensor **outputs = pleat_arena_array(arena, node->output_count, sizeof *outputs);
   const pleat_layout **wanted = pleat_arena_array(arena, node->input_count, sizeof *wanted);
+  const pleat_layout **given = pleat_arena_array(arena, node->input_count, sizeof *given);
   const pleat_recipe **recipes = pleat_arena_array(arena, node->input_count, sizeof *recipes);
-  if (tensors == NULL || inputs == NULL || outputs == NULL || wanted == NULL || recipes == NULL)
+  if (tensors == NULL || inputs == NULL || outputs == NULL || wanted == NULL || given == NULL || recipes == NULL)
     return PLEAT_OOM(b->error);
   for (size_t i = 0; i < node->input_count; i++) {
     if (step->inputs[i] == PLEAT_NO_SLOT) continue;
     const pleat_slot *slot = slot_at(b, step->inputs[i]);
     tensors[i] = slot->tensor;
+    given[i] = slot->tensor.layout;
     tensors[i].data = slot->known != NULL ? slot->known->data : NULL;
     inputs[i] = &tensors[i];
     recipes[i] = slot->recipe;
@@ -238,7 +240,9 @@ static pleat_status describe_call(builder *b, pleat_step *step) {
                             .inputs = inputs,
                             .outputs = outputs,
                             .wanted = wanted,
+                            .given = given,
                             .reference_only = b->request->oracle,
+                            .bf16 = b->request->bf16 && !step->is_sensitive,
                             .exact = b->request->exact,
                             .recipes = recipes,
                             .packs = &b->plan->packs,
@@ -270,7 +274,9 @@ static pleat_status prepare_step(builder *b, pleat_step step) {
   pleat_plan *plan = b->plan;
   char declined[512];
   PLEAT_TRY(describe_call(b, &step));
-  PLEAT_TRY(pleat_kernel_take(&step.call, declined, sizeof declined, &step.kernel));
+  if (b->request->tuner != NULL)
+    PLEAT_TRY(pleat_tuner_take(b->request->tuner, &step.call, declined, sizeof declined, &step.kernel, &step.is_tuned));
+  else PLEAT_TRY(pleat_kernel_take(&step.call, declined, sizeof declined, &step.kernel));
   keep_layout(&step, step.kernel);
   pleat_status status = PLEAT_OK;
   step.declined = pleat_arena_strdup(plan->arena, declined);
@@ -279,8 +285,7 @@ static pleat_status prepare_step(builder *b, pleat_step step) {
   for (size_t i = 0; i < step.node->output_count; i++) {
     if (step.outputs[i] == PLEAT_NO_SLOT) continue;
     const pleat_tensor *made = step.call.outputs[i];
-    const bool dense = pleat_layout_is_dense(made->layout, made->rank, made->dims);
-    slot_at(b, step.outputs[i])->tensor.layout = dense ? NULL : made->layout;
+    slot_at(b, step.outputs[i])->tensor.layout = pleat_layout_plainest(made->layout, made->rank, made->dims);
   }
   for (size_t i = 0; i < step.node->input_count; i++) {
     if (step.inputs[i] == PLEAT_NO_SLOT) continue;
@@ -472,6 +477,7 @@ static pleat_status build(builder *b) {
   }
   pleat_arena_reset(b->scratch);
   drop_unused(b);
+  if (request->bf16) PLEAT_TRY(pleat_plan_find_sensitive(b));
   PLEAT_TRY(prepare_steps(b));
   return pleat_plan_place(plan, b->error);
 }

@@ -61,7 +61,7 @@ pleat_status pleat_plan_convert(pleat_builder *b, uint32_t slot, const pleat_lay
   pleat_plan *plan = b->plan;
   uint32_t last = slot;
   const pleat_tensor *tensor = &plan->slots[slot].tensor;
-  if (pleat_layout_is_dense(layout, tensor->rank, tensor->dims)) layout = NULL;
+  layout = pleat_layout_plainest(layout, tensor->rank, tensor->dims);
   for (uint32_t i = slot; i != PLEAT_NO_SLOT; i = plan->slots[i].next_layout) {
     last = i;
     *out_slot = i;

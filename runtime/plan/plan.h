@@ -9,6 +9,7 @@
 #include "graph/infer.h"
 #include "ops/packs.h"
 #include "pleat/session.h"
+#include "tune/tune.h"
 
 #define PLEAT_NO_SLOT UINT32_MAX
 
@@ -70,6 +71,8 @@ typedef struct pleat_step {
   bool is_dynamic;
   bool is_reorder;                       /* only converts a value's layout; the node is not the graph's */
   uint32_t piece_count, pieces_in_place; /* of what joins or cuts: all, and those that take no copy */
+  bool is_tuned;
+  bool is_sensitive; /* computed in float whatever the plan's precision */
   const char *declined;
 } pleat_step;
 
@@ -107,9 +110,12 @@ typedef struct pleat_plan_request {
   const pleat_tensor *input_shapes; /* descriptors; kind OTHER: use the default */
   const pleat_tensor *const *known; /* by input: its data, which outlives the plan; NULL: none is known */
   int threads;
-  bool keep_all; /* every node stays a step, also when its result is known ahead */
-  bool exact;    /* no algorithm that trades accuracy for speed */
-  bool oracle;   /* a promoted graph: input_shapes have the model's types, and only reference kernels are taken */
+  bool keep_all;             /* every node stays a step, also when its result is known ahead */
+  bool exact;                /* no algorithm that trades accuracy for speed */
+  bool bf16;                 /* floats may be stored and multiplied as bfloat16 between inputs and outputs */
+  size_t model_output_count; /* the first of the outputs; what computes them is never bfloat16 */
+  pleat_tuner *tuner;        /* NULL: kernels are taken by their own rules */
+  bool oracle; /* a promoted graph: input_shapes have the model's types, and only reference kernels are taken */
 } pleat_plan_request;
 
 /* Whether the plan was built for tensors of these types and shapes (NULL: the default). */

@@ -30,6 +30,9 @@ pleat_value **pleat_plan_captures(pleat_builder *b, const pleat_node *node, size
 pleat_status pleat_plan_flow(pleat_builder *b, pleat_step *step, pleat_value *const *captures, const pleat_type *types,
                              pleat_type *outputs);
 
+/* precision.c: marks the steps that stay float where the plan is for bfloat16. */
+pleat_status pleat_plan_find_sensitive(pleat_builder *b);
+
 /* layout.c: the slot that holds the value of `slot` in a layout (NULL: dense); adds the step that converts it when
  * there is none yet. Slots move when one is added. */
 pleat_status pleat_plan_convert(pleat_builder *b, uint32_t slot, const pleat_layout *layout, uint32_t *out_slot);

@@ -68,6 +68,17 @@ static pleat_status check_names(const pleat_session *session, const pleat_input_
   return PLEAT_OK;
 }
 
+static bool any_bf16(const pleat_plan *plan, const uint32_t *slots, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (slots[i] != PLEAT_NO_SLOT && pleat_layout_is_bf16(plan->slots[slots[i]].tensor.layout)) return true;
+  }
+  return false;
+}
+
+static bool is_bf16(const pleat_plan *plan, const pleat_step *step) {
+  return any_bf16(plan, step->inputs, step->input_count) || any_bf16(plan, step->outputs, step->node->output_count);
+}
+
 /* A description that grows: the steps of bodies follow the step that runs them. */
 typedef struct describer {
   pleat_arena *arena;
@@ -84,6 +95,8 @@ static bool fill_step(pleat_arena *arena, const pleat_plan *plan, const pleat_st
   info->node = pleat_arena_printf(arena, "%s%s", outer, pleat_node_label(step->node, label, sizeof label));
   info->op_type = pleat_arena_strdup(arena, step->node->op_type);
   info->kernel = step->kernel != NULL ? step->kernel->name : step->flow != NULL ? "bodies" : "chosen while running";
+  info->variant = step->kernel != NULL ? pleat_kernel_variant(step->kernel, &step->call) : "";
+  info->tuned = step->is_tuned;
   info->declined = pleat_arena_strdup(arena, step->declined != NULL ? step->declined : "");
   info->output = "";
   info->is_view = step->is_view;
@@ -119,6 +132,7 @@ static bool describe_steps(describer *d, const pleat_plan *plan, const pleat_ste
     if (!fill_step(d->arena, plan, times, s, outer, &info)) return false;
     if (!PLEAT_PUSH(d->arena, d->steps, d->info.step_count, d->capacity, info)) return false;
     d->info.reorder_count += step->is_reorder;
+    d->info.bf16_count += !step->is_reorder && is_bf16(plan, step);
     if (step->flow == NULL) continue;
     const char *inner =
         pleat_arena_printf(d->arena, "%s%s > ", outer, pleat_node_label(step->node, label, sizeof label));

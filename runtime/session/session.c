@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/cpu.h"
 #include "core/parallel.h"
 #include "fold/fold.h"
 #include "session/session_private.h"
@@ -104,6 +105,7 @@ static pleat_status compile(pleat_session *session, const pleat_session_options 
   pleat_import_options import = {.inline_functions = true};
   PLEAT_TRY(pleat_graph_import(session->model, &import, &session->graph, error));
   PLEAT_TRY(refuse_unsupported(session->graph, error));
+  session->model_output_count = session->graph->output_count;
   PLEAT_TRY(add_taps(session->graph, options->taps, error));
   PLEAT_TRY(pleat_graph_infer(session->graph, error));
   PLEAT_TRY(list_inputs(session, error)); /* with the model's types, which the oracle is about to replace */
@@ -120,6 +122,21 @@ static pleat_status compile(pleat_session *session, const pleat_session_options 
   return list_outputs(session, error);
 }
 
+/* bfloat16 is what the user asked for: without the means for it, that is an error and nothing else is done instead. */
+static pleat_status check_precision(const pleat_session_options *options, pleat_error *error) {
+  bool has_kernel = false;
+  if (options->precision == PLEAT_PRECISION_FP32) return PLEAT_OK;
+  if (options->precision != PLEAT_PRECISION_BF16)
+    return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "there is no precision %d", (int)options->precision);
+  if (options->float64) return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "the float64 oracle has no other precision");
+  for (const pleat_kernel *const *kernel = pleat_op_find("", "Conv")->kernels; *kernel != NULL; kernel++)
+    has_kernel = has_kernel || ((*kernel)->flags & PLEAT_KERNEL_BF16) != 0;
+  if (!has_kernel) return pleat_fail(error, PLEAT_UNSUPPORTED, "this build of Pleat has no bfloat16 kernels: use fp32");
+  if (!pleat_cpu_has_bf16())
+    return pleat_fail(error, PLEAT_UNSUPPORTED, "this CPU has no bfloat16 arithmetic (AVX512_BF16): use fp32");
+  return PLEAT_OK;
+}
+
 pleat_status pleat_session_create(const pleat_model *model, const pleat_session_options *options,
                                   pleat_session **out_session, pleat_error *error) {
   pleat_session_options given = PLEAT_SESSION_OPTIONS_INIT;
@@ -132,6 +149,7 @@ pleat_status pleat_session_create(const pleat_model *model, const pleat_session_
   if (given.threads < 0 || given.threads > 256) {
     return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "threads is %d: expected 0 (all cores) to 256", given.threads);
   }
+  PLEAT_TRY(check_precision(&given, error));
   pleat_session *session = calloc(1, sizeof *session);
   if (session == NULL) return PLEAT_OOM(error);
   if (pthread_mutex_init(&session->lock, NULL) != 0) {
@@ -144,8 +162,10 @@ pleat_status pleat_session_create(const pleat_model *model, const pleat_session_
   session->profile = given.profile;
   session->keep_all = given.no_fold || given.float64;
   session->exact = given.exact;
+  session->bf16 = given.precision == PLEAT_PRECISION_BF16;
   session->float64 = given.float64;
   pleat_status status = compile(session, &given, error);
+  if (status == PLEAT_OK && given.tune) status = pleat_tuner_create(given.tune_cache, &session->tuner, error);
   if (status != PLEAT_OK) {
     pleat_session_destroy(session);
     return status;
@@ -157,11 +177,20 @@ pleat_status pleat_session_create(const pleat_model *model, const pleat_session_
 void pleat_session_destroy(pleat_session *session) {
   if (session == NULL) return;
   pleat_session_destroy_plans(session);
+  pleat_tuner_destroy(session->tuner);
   pleat_graph_destroy(session->graph);
   pleat_model_release(session->model);
   pleat_parallel_release();
   pthread_mutex_destroy(&session->lock);
   free(session);
+}
+
+void pleat_session_tuning(pleat_session *session, pleat_tuning_info *out_info) {
+  *out_info = (pleat_tuning_info){.path = "", .warning = ""};
+  if (session->tuner == NULL) return;
+  pthread_mutex_lock(&session->lock);
+  pleat_tuner_describe(session->tuner, out_info);
+  pthread_mutex_unlock(&session->lock);
 }
 
 size_t pleat_session_input_count(const pleat_session *session) {

@@ -28,8 +28,11 @@ struct pleat_session {
   pleat_graph *graph;
   int threads;
   bool profile, keep_all, exact;
-  bool float64; /* the oracle: the graph is promoted, the inputs' descriptions keep the model's types */
+  bool bf16;
+  pleat_tuner *tuner; /* NULL unless the session tunes; under the lock */
+  bool float64;       /* the oracle: the graph is promoted, the inputs' descriptions keep the model's types */
   size_t input_count, output_count;
+  size_t model_output_count; /* without the taps, which come behind */
   pleat_value **inputs, **outputs;
   pleat_value_info *input_infos, *output_infos;
   pthread_mutex_t lock; /* the plan cache, the pools of workspaces, and the graph's lazily read constants */

@@ -1,6 +1,7 @@
-/* The check of a folded model: three sessions - the original, the folded one, and the original's float64 oracle - on
- * the same random inputs, output by output. What the original cannot do here is no fault of the fold, and ends the
- * check with UNSUPPORTED; what only the folded model cannot do is a verdict. */
+/* The check of a folded model, or of a precision: three sessions - the original, the folded one (or the same in another
+ * precision), and the original's float64 oracle - on the same random inputs, output by output. What the original cannot
+ * do here is no fault of the fold, and ends the check with UNSUPPORTED; what only the folded model cannot do is a
+ * verdict. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,9 @@ typedef struct owned_report {
 
 typedef struct checker {
   pleat_check_options options;
-  pleat_arena *arena; /* the report's */
+  pleat_session_options original_options, folded_options;
+  const char *folded_name; /* in reasons: "the folded model" */
+  pleat_arena *arena;      /* the report's */
   owned_report *owned;
   pleat_session *original, *folded, *oracle;
   pleat_input_shape *shapes; /* of the original's inputs */
@@ -29,12 +32,11 @@ typedef struct checker {
 
 /* ---- sessions ---- */
 
-static pleat_status open_session(const checker *c, const pleat_model *model, bool is_oracle, pleat_session **out,
-                                 pleat_error *error) {
+static pleat_status open_oracle(const checker *c, const pleat_model *model, pleat_session **out, pleat_error *error) {
   pleat_session_options options = PLEAT_SESSION_OPTIONS_INIT;
   options.threads = c->options.threads;
   options.no_fold = true;
-  options.float64 = is_oracle;
+  options.float64 = true;
   return pleat_session_create(model, &options, out, error);
 }
 
@@ -51,7 +53,8 @@ static pleat_status not_checkable(const checker *c, const char *what, pleat_stat
 static pleat_status refuse(checker *c, const pleat_error *cause, const char *what) {
   char text[900];
   if (cause != NULL) pleat_error_format(cause, text, sizeof text);
-  const char *reason = cause != NULL ? pleat_arena_printf(c->arena, "%s: %s", what, text) : what;
+  const char *reason = pleat_arena_printf(c->arena, "%s %s%s%s", c->folded_name, what, cause != NULL ? ": " : "",
+                                          cause != NULL ? text : "");
   if (reason == NULL) return PLEAT_OOM(c->error);
   c->owned->report.reason = reason;
   return PLEAT_OK;
@@ -184,7 +187,7 @@ static pleat_status run_all(checker *c, pleat_tensor *const *inputs, pleat_tenso
   status = run_session(c, c->folded, inputs, &folded, &error);
   if (status == PLEAT_OK) measure(c, original, folded, oracle);
   else if (status == PLEAT_OUT_OF_MEMORY) pleat_fail(c->error, status, "%s", error.message);
-  else status = refuse(c, &error, "the folded model does not run");
+  else status = refuse(c, &error, "does not run");
 fail:
   release_all(original, c->output_count);
   release_all(folded, c->output_count);
@@ -269,17 +272,17 @@ static pleat_status conclude(checker *c) {
 
 static pleat_status check(checker *c, const pleat_model *original, const pleat_model *folded) {
   pleat_error error = PLEAT_ERROR_INIT;
-  pleat_status status = open_session(c, original, false, &c->original, &error);
-  if (status == PLEAT_OK) status = open_session(c, original, true, &c->oracle, &error);
+  pleat_status status = pleat_session_create(original, &c->original_options, &c->original, &error);
+  if (status == PLEAT_OK) status = open_oracle(c, original, &c->oracle, &error);
   if (status != PLEAT_OK) return not_checkable(c, "the original", status, &error);
   PLEAT_TRY(list_outputs(c));
   PLEAT_TRY(find_tolerance(c, original));
-  status = open_session(c, folded, false, &c->folded, &error);
+  status = pleat_session_create(folded, &c->folded_options, &c->folded, &error);
   if (status == PLEAT_OUT_OF_MEMORY) return pleat_fail(c->error, status, "%s", error.message);
   if (status != PLEAT_OK) {
-    PLEAT_TRY(refuse(c, &error, "the folded model cannot be run"));
+    PLEAT_TRY(refuse(c, &error, "cannot be run"));
   } else if (!same_interface(c)) {
-    PLEAT_TRY(refuse(c, NULL, "the folded model has other inputs or outputs than the original"));
+    PLEAT_TRY(refuse(c, NULL, "has other inputs or outputs than the original"));
   } else {
     PLEAT_TRY(run_times(c));
     PLEAT_TRY(list_inputs(c));
@@ -287,37 +290,67 @@ static pleat_status check(checker *c, const pleat_model *original, const pleat_m
   return conclude(c);
 }
 
+/* Reads the caller's options into those of `c`, checks, and hands out the report. */
+static pleat_status run_check(checker *c, const pleat_model *original, const pleat_model *folded,
+                              const pleat_check_options *options, pleat_check_report **out_report) {
+  if (options != NULL) {
+    memcpy(&c->options, options, options->size < sizeof c->options ? options->size : sizeof c->options);
+  }
+  if (c->options.runs < 0 || c->options.runs > LIMIT_RUNS ||
+      (c->options.shapes == NULL && c->options.shape_count > 0) || !(c->options.tolerance >= 0)) {
+    return pleat_fail(c->error, PLEAT_INVALID_ARGUMENT,
+                      "runs is %d and tolerance %g: expected 0 to %d runs, and a tolerance of at least 0",
+                      c->options.runs, c->options.tolerance, LIMIT_RUNS);
+  }
+  if (c->options.runs == 0) c->options.runs = DEFAULT_RUNS;
+  c->original_options.threads = c->folded_options.threads = c->options.threads;
+  c->arena = pleat_arena_create();
+  c->owned = c->arena != NULL ? pleat_arena_alloc(c->arena, sizeof *c->owned) : NULL;
+  pleat_status status = c->owned != NULL ? check(c, original, folded) : PLEAT_OOM(c->error);
+  pleat_session_destroy(c->original);
+  pleat_session_destroy(c->folded);
+  pleat_session_destroy(c->oracle);
+  if (status != PLEAT_OK) {
+    pleat_arena_destroy(c->arena);
+    return status;
+  }
+  c->owned->arena = c->arena;
+  *out_report = &c->owned->report;
+  return PLEAT_OK;
+}
+
 pleat_status pleat_model_check_fold(const pleat_model *original, const pleat_model *folded,
                                     const pleat_check_options *options, pleat_check_report **out_report,
                                     pleat_error *error) {
-  checker c = {.options = PLEAT_CHECK_OPTIONS_INIT, .error = error};
+  checker c = {.options = PLEAT_CHECK_OPTIONS_INIT, .error = error, .folded_name = "the folded model"};
   if (original == NULL || folded == NULL || out_report == NULL) {
     return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "NULL argument");
   }
   *out_report = NULL;
-  if (options != NULL) {
-    memcpy(&c.options, options, options->size < sizeof c.options ? options->size : sizeof c.options);
+  c.original_options = c.folded_options = (pleat_session_options)PLEAT_SESSION_OPTIONS_INIT;
+  c.original_options.no_fold = c.folded_options.no_fold = true;
+  return run_check(&c, original, folded, options, out_report);
+}
+
+pleat_status pleat_model_check_precision(const pleat_model *model, const pleat_session_options *session,
+                                         const pleat_check_options *options, pleat_check_report **out_report,
+                                         pleat_error *error) {
+  checker c = {.options = PLEAT_CHECK_OPTIONS_INIT, .error = error, .folded_name = "the model in this precision"};
+  if (model == NULL || session == NULL || out_report == NULL) {
+    return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "NULL argument");
   }
-  if (c.options.runs < 0 || c.options.runs > LIMIT_RUNS || (c.options.shapes == NULL && c.options.shape_count > 0) ||
-      !(c.options.tolerance >= 0)) {
-    return pleat_fail(error, PLEAT_INVALID_ARGUMENT,
-                      "runs is %d and tolerance %g: expected 0 to %d runs, and a tolerance of at least 0",
-                      c.options.runs, c.options.tolerance, LIMIT_RUNS);
-  }
-  if (c.options.runs == 0) c.options.runs = DEFAULT_RUNS;
-  c.arena = pleat_arena_create();
-  c.owned = c.arena != NULL ? pleat_arena_alloc(c.arena, sizeof *c.owned) : NULL;
-  pleat_status status = c.owned != NULL ? check(&c, original, folded) : PLEAT_OOM(error);
-  pleat_session_destroy(c.original);
-  pleat_session_destroy(c.folded);
-  pleat_session_destroy(c.oracle);
-  if (status != PLEAT_OK) {
-    pleat_arena_destroy(c.arena);
-    return status;
-  }
-  c.owned->arena = c.arena;
-  *out_report = &c.owned->report;
-  return PLEAT_OK;
+  *out_report = NULL;
+  c.folded_options = (pleat_session_options)PLEAT_SESSION_OPTIONS_INIT;
+  memcpy(&c.folded_options, session, session->size < sizeof *session ? session->size : sizeof *session);
+  c.folded_options.size = sizeof *session;
+  c.folded_options.taps = NULL;
+  c.original_options = c.folded_options;
+  c.original_options.precision = PLEAT_PRECISION_FP32;
+  if (c.folded_options.precision == PLEAT_PRECISION_BF16) c.tolerance = pleat_check_tolerance(PLEAT_BFLOAT16);
+  pleat_session *probe = NULL; /* what is wrong with the options is the caller's to know, and no verdict */
+  PLEAT_TRY(pleat_session_create(model, &c.folded_options, &probe, error));
+  pleat_session_destroy(probe);
+  return run_check(&c, model, model, options, out_report);
 }
 
 void pleat_check_report_destroy(pleat_check_report *report) {

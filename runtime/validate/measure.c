@@ -64,6 +64,30 @@ static void measure_floats(pleat_check_output *output, const pleat_tensor *origi
   }
 }
 
+static size_t top_of(const pleat_tensor *tensor, size_t first, size_t length) {
+  size_t top = 0;
+  double most = pleat_load_f64(tensor->dtype, tensor->data, first);
+  for (size_t i = 1; i < length; i++) {
+    const double value = pleat_load_f64(tensor->dtype, tensor->data, first + i);
+    if (!(value > most)) continue;
+    most = value;
+    top = i;
+  }
+  return top;
+}
+
+static void compare_tops(pleat_check_output *output, const pleat_tensor *original, const pleat_tensor *folded,
+                         const pleat_tensor *oracle) {
+  const size_t length = original->rank > 0 ? (size_t)original->dims[original->rank - 1] : 0;
+  for (size_t at = 0; length > 1 && at < original->count; at += length) {
+    const size_t a = top_of(original, at, length), b = top_of(folded, at, length), top = top_of(oracle, at, length);
+    output->rows++;
+    output->original.other_top += a != top;
+    output->folded.other_top += b != top;
+    output->difference.other_top += a != b;
+  }
+}
+
 static bool equal_at(const pleat_tensor *a, const pleat_tensor *b, size_t index) {
   const size_t size = pleat_dtype_size(a->dtype);
   if (a->dtype != PLEAT_STRING)
@@ -112,8 +136,10 @@ bool pleat_check_measure(pleat_arena *arena, pleat_check_output *output, const p
   }
   output->dtype = original->dtype;
   output->count += original->count;
-  if (is_measured(original->dtype)) measure_floats(output, original, folded, oracle);
-  else measure_others(output, original, folded, oracle);
+  if (is_measured(original->dtype)) {
+    measure_floats(output, original, folded, oracle);
+    compare_tops(output, original, folded, oracle);
+  } else measure_others(output, original, folded, oracle);
   return true;
 }
 

@@ -104,6 +104,15 @@ def classifier():
                  [constant("w", weights)])
 
 
+def wide():
+    """A 3x3 convolution with channels enough for Winograd. Its weights take no place in the file."""
+    shape = numpy_helper.from_array(np.array([32, 32, 3, 3], dtype=np.int64), "shape")
+    value_of_all = helper.make_tensor("value", TensorProto.FLOAT, [1], [0.0078125])
+    nodes = [helper.make_node("ConstantOfShape", ["shape"], ["w"], name="weights", value=value_of_all),
+             helper.make_node("Conv", ["x", "w"], ["y"], name="conv", pads=[1, 1, 1, 1])]
+    return model(nodes, [value("x", [1, 32, 16, 16])], [value("y", [1, 32, 16, 16])], [shape])
+
+
 def norm(x, y, name, **attributes):
     """BatchNormalization with parameters of its own: name.s, name.b, name.m and name.v."""
     inputs = [x] + [f"{name}.{part}" for part in "sbmv"]
@@ -174,6 +183,7 @@ def main():
     write("models/later_opset.onnx", later(13, 27))
     write("models/unsupported.onnx", unsupported())
     write("models/norms.onnx", norms())
+    write("models/wide.onnx", wide())
     write("models/half.onnx", half())
     write("models/unsupported_conv_bn.onnx", unsupported_conv_bn())
     a, b = [[1, -2, 3]], [[1, 1, 1]]

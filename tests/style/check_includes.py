@@ -7,6 +7,7 @@ import sys
 import tree
 
 CORE, GRAPH, PROTO, PUBLIC = "runtime/core/", "runtime/graph/", "proto/", "runtime/include/pleat/"
+TUNE = "runtime/tune/tune.h"
 GENERATED = "proto/onnx.pb-c.h"
 
 # Folder (the first that fits): our files that may be included, besides its own and the public headers; libraries.
@@ -14,10 +15,11 @@ GENERATED = "proto/onnx.pb-c.h"
 TABLE = [
     (PUBLIC, [], []),
     (PROTO, [CORE], ["protobuf-c/", "pthread.h"]),
-    (CORE, [], ["sanitizer/asan_interface.h", "pthread.h", "semaphore.h"]),
+    (CORE, [], ["sanitizer/asan_interface.h", "cpuid.h", "pthread.h", "semaphore.h"]),
     (GRAPH, [CORE, PROTO, "ops/ops.h", "ops/ops.def", "ops/packs.h"], ["uthash.h", "utarray.h", "utlist.h"]),
-    ("runtime/plan/", [CORE, GRAPH, "ops/ops.h", "ops/layout.h", "ops/packs.h"], []),
-    ("runtime/session/", [CORE, GRAPH, "runtime/plan/", "fold/fold.h", "ops/layout.h", "ops/scan.h"],
+    ("runtime/tune/", [CORE, GRAPH + "graph.h", "proto/file.h", "ops/ops.h", "ops/layout.h", "ops/packs.h"], []),
+    ("runtime/plan/", [CORE, GRAPH, TUNE, "ops/ops.h", "ops/layout.h", "ops/packs.h"], []),
+    ("runtime/session/", [CORE, GRAPH, "runtime/plan/", TUNE, "fold/fold.h", "ops/layout.h", "ops/scan.h"],
      ["pthread.h", "omp.h"]),
     ("runtime/validate/", [CORE], []),
     ("runtime/cli/", [], ["zip.h", "cjson/", "getopt.h"]),

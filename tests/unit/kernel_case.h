@@ -13,6 +13,7 @@ typedef struct how {
   unsigned blocked;   /* bit i: input i comes in blocks of channels */
   bool exact, no_layouts;
   int lanes; /* channels in a block; 0: 16 */
+  int variant;
 } how;
 
 static inline void *run_memory(size_t bytes) {
@@ -112,6 +113,7 @@ static inline pleat_tensor *run_kernel(op_case *c, const pleat_kernel *kernel, h
   call.outputs = &out;
   call.wanted = how.no_layouts ? NULL : wanted;
   call.exact = how.exact;
+  call.variant = how.variant;
   call.threads = c->threads > 0 ? c->threads : 1;
   call.arena = arena;
   call.error = &c->error;

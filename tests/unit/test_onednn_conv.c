@@ -1,6 +1,7 @@
 /* oneDNN's convolutions against the reference kernels: channel tails around blocks of 8 and 16, groups, depthwise, one
  * to three spatial axes, strides, dilations, uneven padding, fused addends and activations; Winograd's error bound. */
 #include "conv_case.h"
+#include "ops/onednn/onednn.h"
 
 static const double TOLERANCE = 1e-5;
 enum { WINOGRAD_ERROR = 8 }; /* times the direct algorithm's; ops/onednn/conv.c says what was measured */
@@ -153,6 +154,42 @@ START_TEST(without_layouts) {
 }
 END_TEST
 
+/* Each variant by name, in all layouts of the input: right, or declined. */
+START_TEST(variants) {
+  uint64_t seed = 77;
+  size_t taken = 0, winograd = 0;
+  const shape s = square_shape(32, 48, 14, 3, 1, 1);
+  for (int v = 1; pleat_onednn_conv.variants[v - 1] != NULL; v++) {
+    const bool is_winograd = strstr(pleat_onednn_conv.variants[v - 1], "winograd") != NULL;
+    for (unsigned blocked = 0; blocked < 2; blocked++) {
+      op_case c;
+      case_begin(&c, "Conv", 22);
+      set_inputs(&c, &s, false, true, &seed);
+      add_window(&c, &s);
+      case_ready(&c, "");
+      how how = {.constants = ~1u, .blocked = blocked, .variant = v};
+      pleat_tensor *expected =
+          run_kernel(&c, reference_kernel(&c), (struct how){.constants = ~0u, .no_layouts = true}, NULL);
+      pleat_tensor *found = run_kernel(&c, &pleat_onednn_conv, how, NULL);
+      if (found != NULL) check_close(found, expected, 5 * TOLERANCE, pleat_onednn_conv.variants[v - 1]);
+      taken += found != NULL;
+      winograd += is_winograd && found != NULL;
+      pleat_tensor_release(found);
+      pleat_error_clear(&c.error);
+      how.exact = true;
+      found = run_kernel(&c, &pleat_onednn_conv, how, NULL);
+      if (is_winograd) ck_assert_ptr_null(found);
+      pleat_tensor_release(found);
+      pleat_tensor_release(expected);
+      case_end(&c);
+    }
+  }
+  ck_assert_uint_ge(taken, 2); /* "direct" there always is */
+  if ((dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core)
+    ck_assert_uint_eq(winograd, 4);
+}
+END_TEST
+
 START_TEST(empty_tensors) {
   static const struct {
     const char *x, *w;
@@ -178,6 +215,7 @@ Suite *make_suite(void) {
   tcase_add_test(tcase, not_finite);
   tcase_add_test(tcase, winograd_error);
   tcase_add_test(tcase, without_layouts);
+  tcase_add_test(tcase, variants);
   tcase_add_test(tcase, empty_tensors);
   suite_add_tcase(suite, tcase);
   return suite;

@@ -1,9 +1,10 @@
-/* Checking a fold: is the folded model as exact as the original? The judge is the float64 oracle, which is the original
- * graph with every floating-point value a double, run by the reference kernels. */
+/* Checking a fold: is the folded model as exact as the original? And a precision: how far is it from the truth? The
+ * judge is the float64 oracle, which is the original graph with every floating-point value a double, run by the
+ * reference kernels. */
 #ifndef PLEAT_CHECK_H
 #define PLEAT_CHECK_H
 
-#include "pleat/model.h"
+#include "pleat/session.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -16,6 +17,7 @@ typedef struct pleat_check_error {
   uint64_t max_ulp;        /* steps between neighbours of the output's type; large near 0, where steps are small */
   uint64_t not_finite;     /* elements of which one is finite or not a number and the other is not */
   uint64_t unequal;        /* elements that differ, of types that are no floats */
+  uint64_t other_top;      /* rows whose largest element is at another place */
 } pleat_check_error;
 
 /* The verdict on one output. Strings live as long as the report. */
@@ -29,7 +31,8 @@ typedef struct pleat_check_output {
   pleat_check_error difference;       /* folded against original */
   bool passed;
   const char
-      *reason; /* why it did not pass; or, of one that passed without a comparison, why there was none; else "" */
+      *reason;   /* why it did not pass; or, of one that passed without a comparison, why there was none; else "" */
+  uint64_t rows; /* of floats, along the last axis where that has more than one element: scores of classes, perhaps */
 } pleat_check_output;
 
 typedef struct pleat_check_report {
@@ -69,6 +72,13 @@ typedef struct pleat_check_options {
 PLEAT_API pleat_status pleat_model_check_fold(const pleat_model *original, const pleat_model *folded,
                                               const pleat_check_options *options, pleat_check_report **out_report,
                                               pleat_error *error);
+
+/* The same of one model in two precisions: `original` in the report is a session with `session`'s options in fp32,
+ * `folded` one with `session`'s own precision. An output passes within the same limit, in which the tolerance of
+ * bfloat16 stands for that precision. Errors: those of pleat_session_create, for the options; and as above. */
+PLEAT_API pleat_status pleat_model_check_precision(const pleat_model *model, const pleat_session_options *session,
+                                                   const pleat_check_options *options, pleat_check_report **out_report,
+                                                   pleat_error *error);
 PLEAT_API void pleat_check_report_destroy(pleat_check_report *report); /* NULL is accepted */
 
 #ifdef __cplusplus

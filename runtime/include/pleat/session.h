@@ -11,6 +11,17 @@ extern "C" {
 
 typedef struct pleat_session pleat_session;
 
+/* In which numbers a session computes. What goes in and comes out has the model's types in any case. */
+typedef enum pleat_precision {
+  PLEAT_PRECISION_FP32 = 0, /* as the model says */
+  /* Between inputs and outputs, activations and weights of float (and of half models, which run in float) are rounded
+   * to bfloat16 where a kernel multiplies them so (sums stay float): about half the time and memory, at an error of
+   * some thousandths of the result's range. What gives the model's outputs, and what has no such kernel, stays float.
+   * Only for CPUs with AVX512_BF16 and builds with kernels for it: creating a session fails with UNSUPPORTED elsewhere,
+   * and nothing falls back in silence. */
+  PLEAT_PRECISION_BF16 = 1
+} pleat_precision;
+
 typedef struct pleat_session_options {
   uint32_t size;
   int threads;  /* worker threads of one run; 0: all cores this process may use */
@@ -20,6 +31,11 @@ typedef struct pleat_session_options {
                    are given in the model's types, outputs are double */
   const char *const *taps; /* names of intermediate values that become extra outputs; NULL-terminated, or NULL */
   bool exact;              /* no algorithm that trades accuracy for speed: convolutions without Winograd's transform */
+  bool tune;               /* when a plan is made, time the kernels that could run each convolution and matrix product,
+                              at its shape and number of threads, and take the fastest; results are remembered in a
+                              file. What a run gives is then bitwise repeatable for one content of that file only */
+  const char *tune_cache;  /* that file; NULL: pleat/tuning.tsv in $XDG_CACHE_HOME or ~/.cache. Copied */
+  pleat_precision precision; /* not for the oracle, which is always double */
 } pleat_session_options;
 
 #define PLEAT_SESSION_OPTIONS_INIT                                                                                     \
@@ -58,6 +74,8 @@ typedef struct pleat_step_info {
   uint32_t pieces_in_place;        /* those of them that take no copy */
   bool is_dynamic;                 /* shape known only while running: planned then */
   uint64_t runs, total_ns, min_ns; /* filled when the session profiles */
+  const char *variant;             /* which of the kernel's ways, such as "winograd 4x4"; "" when it has but one */
+  bool tuned; /* the kernel was measured to be the fastest; `declined` then tells what was slower, if that is known */
 } pleat_step_info;
 
 typedef struct pleat_plan_info {
@@ -68,6 +86,7 @@ typedef struct pleat_plan_info {
   uint64_t workspace_bytes;           /* kernels' scratch memory (in the arena) */
   uint64_t constant_bytes;            /* weights and other constants that the plan reads */
   size_t reorder_count;               /* steps that only convert a value from one memory layout to another */
+  size_t bf16_count;                  /* the others, of those that read or write bfloat16 in place of float */
 } pleat_plan_info;
 
 /* Describes the plan for the given input shapes, which is built if it is not cached. Inputs not named take their known
@@ -75,6 +94,17 @@ typedef struct pleat_plan_info {
 PLEAT_API pleat_status pleat_session_plan(pleat_session *session, const pleat_input_shape *shapes, size_t count,
                                           pleat_plan_info **out_info, pleat_error *error);
 PLEAT_API void pleat_plan_info_destroy(pleat_plan_info *info);
+
+/* What tuning did so far. Strings live as long as the session. */
+typedef struct pleat_tuning_info {
+  const char *path;              /* the file of results; "" when there is none */
+  uint64_t measured, remembered; /* steps of plans: timed, and taken from the file or from a step that was the same */
+  uint64_t measuring_ns;         /* spent on timing */
+  const char *warning;           /* why the file could not be read or written, or was not believed; "" */
+} pleat_tuning_info;
+
+/* All zero and "" for a session that does not tune. Thread-safe. */
+PLEAT_API void pleat_session_tuning(pleat_session *session, pleat_tuning_info *out_info);
 
 #ifdef __cplusplus
 }
