@@ -168,6 +168,8 @@ static void run_tile(const direct *d, pleat_x86_tile *tile, int first_pair, int 
     }
     if (is_twice) conv->code->twice[step - 1][columns - 1](tile);
     else conv->code->product[step - 1][columns - 1][rows](tile);
+    const int last = 2 * pair + columns - 1, channels = pleat_x86_channels_of(conv, last);
+    if (channels < lanes) conv->code->clear_lanes(tile->c[columns - 1], rows, channels);
   }
 }
 

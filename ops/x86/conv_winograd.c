@@ -8,7 +8,7 @@
  *
  * Error: sums and differences before and after the products round as well; measured against float64, the root mean
  * square error is 1.6 to 2 times the direct algorithm's, and test_x86_conv asserts at most 3 times. `exact` sessions do
- * not use it. */
+ * not use it. What is not finite in the input spreads over the tiles that see it, not only over the window. */
 #include <math.h>
 #include <string.h>
 
@@ -238,15 +238,28 @@ static void multiply(const winograd *w, int pair, int columns, int count, const 
   }
 }
 
+/* One tile's outputs, in a block that has lanes which are no channels. */
+static void clear_tile(const winograd *w, const place *p, int channels, float *plane) {
+  const pleat_x86_conv *conv = &w->conv;
+  const int rows = conv->out_height - p->row < w->code->out ? conv->out_height - p->row : w->code->out;
+  const int columns = conv->out_width - p->column < w->code->out ? conv->out_width - p->column : w->code->out;
+  for (int i = 0; i < rows; i++) {
+    const ptrdiff_t at = (ptrdiff_t)(p->row + i) * conv->out_width + p->column;
+    conv->code->clear_lanes(plane + at * conv->code->lanes, columns, channels);
+  }
+}
+
 static void transform_outputs(const job *job, int block, int64_t first, int count, const float *products) {
   const winograd *w = job->w;
   const pleat_x86_conv *conv = &w->conv;
+  const int channels = pleat_x86_channels_of(conv, block);
   for (int i = 0; i < count; i++) {
     const place p = place_of(w, first + i);
     const ptrdiff_t plane = (p.sample * conv->out_blocks + block) * pleat_x86_out_plane(conv);
     w->code->output(products + i * conv->code->lanes, w->output_stride, conv->bias + block * conv->code->lanes,
                     job->z != NULL ? job->z + plane : NULL, job->y + plane, conv->out_height, conv->out_width, p.row,
                     p.column, &conv->activation);
+    if (channels < conv->code->lanes) clear_tile(w, &p, channels, job->y + plane);
   }
 }
 

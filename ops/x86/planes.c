@@ -137,6 +137,8 @@ static void run_group(const planes *p, const float *buffer, const float *x, cons
         row.addend[j] = z != NULL ? z + at : NULL;
       }
       conv->code->planes[conv->stride[1] - 1][columns - 1](&row);
+      const int channels = pleat_x86_channels_of(conv, block + columns - 1);
+      if (channels < lanes) conv->code->clear_lanes(row.y[columns - 1], conv->out_width, channels);
       row.next += row.next_step;
     }
   }

@@ -27,6 +27,7 @@ typedef __m512 vec;
 #define vec_max   _mm512_max_ps
 #define vec_fma   _mm512_fmadd_ps /* a * b + c */
 /* a where it is NaN, else x */
+#define vec_first(x, n)  _mm512_maskz_mov_ps((__mmask16)((1u << (n)) - 1), x) /* its first n lanes, else zeros */
 #define vec_or_nan(x, a) _mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), a)
 #define vec_fnma         _mm512_fnmadd_ps /* c - a * b */
 #define vec_fms          _mm512_fmsub_ps  /* a * b - c */
@@ -48,17 +49,20 @@ static const float vec_powers[16] = {0.5f,         0.522136891f, 0.545253866f, 0
 #else
 
 typedef __m256 vec;
-#define vec_load         _mm256_loadu_ps
-#define vec_store        _mm256_storeu_ps
-#define vec_zero         _mm256_setzero_ps
-#define vec_set          _mm256_set1_ps
-#define vec_add          _mm256_add_ps
-#define vec_sub          _mm256_sub_ps
-#define vec_mul          _mm256_mul_ps
-#define vec_div          _mm256_div_ps
-#define vec_min          _mm256_min_ps
-#define vec_max          _mm256_max_ps
-#define vec_fma          _mm256_fmadd_ps
+#define vec_load  _mm256_loadu_ps
+#define vec_store _mm256_storeu_ps
+#define vec_zero  _mm256_setzero_ps
+#define vec_set   _mm256_set1_ps
+#define vec_add   _mm256_add_ps
+#define vec_sub   _mm256_sub_ps
+#define vec_mul   _mm256_mul_ps
+#define vec_div   _mm256_div_ps
+#define vec_min   _mm256_min_ps
+#define vec_max   _mm256_max_ps
+#define vec_fma   _mm256_fmadd_ps
+#define vec_first(x, n)                                                                                                \
+  _mm256_and_ps(                                                                                                       \
+      x, _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))))
 #define vec_or_nan(x, a) _mm256_blendv_ps(x, a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q))
 #define vec_fnma         _mm256_fnmadd_ps
 #define vec_fms          _mm256_fmsub_ps /* a * b - c */

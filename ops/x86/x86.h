@@ -156,6 +156,9 @@ typedef struct pleat_x86_code {
    * often the weights are read where lines are short. */
   pleat_x86_tile_function *twice[2][2];             /* [step - 1][columns - 1] */
   pleat_x86_winograd winograd[PLEAT_X86_WINOGRADS]; /* F(4x4, 3x3), F(2x2, 3x3) */
+  /* Zeros in the lanes from `channels` on of so many vectors: weights of zero leave NaN there where inputs are not
+   * finite. */
+  void (*clear_lanes)(float *values, int vectors, int channels);
   /* y[row] = act(bias[row] + addend[row] + row of w times x), addend may be NULL; for rows [first, end). */
   void (*rows_times)(const pleat_x86_rows *rows, const float *x, const float *addend, float *y, int first, int end);
   /* y[i] = max(y[i], x[i * step]), or the sum, over `count` vectors; `first`: of x alone. (pool.inc) */
@@ -217,6 +220,12 @@ pleat_status pleat_x86_pack_weights(pleat_call *call, const pleat_x86_conv *conv
                                     const float **out_pack);
 static inline size_t pleat_x86_group_floats(const pleat_x86_conv *conv, size_t pair_floats) {
   return pair_floats / 2 * (size_t)conv->out_blocks;
+}
+
+/* How many lanes of a block of the output (of one group) are channels. */
+static inline int pleat_x86_channels_of(const pleat_x86_conv *conv, int block) {
+  const int left = conv->out_channels - block * conv->code->lanes;
+  return left < conv->code->lanes ? left : conv->code->lanes;
 }
 
 /* Floats of one plane of a block. */

@@ -158,6 +158,23 @@ START_TEST(not_finite) {
 }
 END_TEST
 
+/* The lanes that are no channels stay zero where the input is not finite: run_kernel looks at them. */
+START_TEST(winograd_not_finite) {
+  uint64_t seed = 3;
+  op_case c;
+  shape s = square_shape(64, 72, 17, 3, 1, 1);
+  case_begin(&c, "Conv", 22);
+  set_inputs(&c, &s, false, true, &seed);
+  ((float *)c.inputs[0]->data)[200] = INFINITY;
+  add_window(&c, &s);
+  case_ready(&c, "");
+  pleat_tensor *found = run_kernel(&c, &pleat_x86_conv_winograd, (how){.constants = ~1u}, NULL);
+  ck_assert_msg(found != NULL, "%s", c.error.message);
+  pleat_tensor_release(found);
+  case_end(&c);
+}
+END_TEST
+
 START_TEST(winograd_error) {
   static const int64_t shapes[][3] = {{32, 32, 28},  {64, 64, 28}, {128, 48, 29},
                                       {160, 64, 14}, {33, 40, 30}, {512, 64, 14}};
@@ -231,6 +248,7 @@ Suite *make_suite(void) {
     tcase_add_test(tcase, winograd);
     tcase_add_test(tcase, fused);
     tcase_add_test(tcase, not_finite);
+    tcase_add_test(tcase, winograd_not_finite);
     tcase_add_test(tcase, winograd_error);
     tcase_add_test(tcase, declining);
     tcase_add_test(tcase, empty_tensors);
