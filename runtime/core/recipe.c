@@ -11,6 +11,7 @@
 
 enum {
   BLOCK = 512,           /* elements that are widened to double at a time */
+  MAXIMA = 16,           /* that are looked for at the same time */
   VECTOR_ALIGNMENT = 16, /* what kernels may rely on */
 };
 
@@ -120,14 +121,19 @@ static void multiply_all(const pleat_factors *f, size_t first, size_t count, dou
 
 /* ---- reading ---- */
 
+/* Floats at any alignment. */
 static float load_float(const unsigned char *src, size_t index) {
   float value;
-  memcpy(&value, src + index * sizeof value, sizeof value); /* at any alignment */
+  memcpy(&value, src + index * sizeof value, sizeof value);
   return value;
 }
 
+static void store_float(unsigned char *out, size_t index, float value) {
+  memcpy(out + index * sizeof value, &value, sizeof value);
+}
+
 /* The case that matters: floats with one list of factors. */
-static void read_floats(const pleat_recipe *recipe, size_t first, size_t count, float *out) {
+static void read_floats(const pleat_recipe *recipe, size_t first, size_t count, unsigned char *out) {
   const pleat_factors *f = recipe->factors;
   const unsigned char *src = (const unsigned char *)recipe->tensor.data + first * sizeof(float);
   walk w = start_walk(f, first);
@@ -135,9 +141,10 @@ static void read_floats(const pleat_recipe *recipe, size_t first, size_t count, 
     const size_t end = w.run < count - i ? i + w.run : count;
     const double *factor = w.group + w.channel;
     if (f->inner == 1) {
-      for (; i < end; i++) out[i] = (float)((double)load_float(src, i) * *factor++);
+      for (; i < end; i++) store_float(out, i, (float)((double)load_float(src, i) * *factor++));
     } else {
-      for (; i < end; i++) out[i] = (float)((double)load_float(src, i) * *factor);
+      const double by = *factor;
+      for (; i < end; i++) store_float(out, i, (float)((double)load_float(src, i) * by));
     }
   }
 }
@@ -160,7 +167,7 @@ static void read_block(const pleat_recipe *recipe, size_t first, size_t count, v
 void pleat_recipe_read(const pleat_recipe *recipe, pleat_dtype dtype, size_t first, size_t count, void *out) {
   const pleat_dtype own = recipe->tensor.dtype;
   const pleat_factors *f = recipe->factors;
-  double block[2 * BLOCK]; /* room for any type of a real number */
+  double block[2 * BLOCK], other[2 * BLOCK]; /* room for any type of a real number */
   if (count == 0) return;
   if (recipe->stored == dtype && own == dtype && f == NULL) {
     const size_t size = pleat_dtype_size(own);
@@ -175,7 +182,8 @@ void pleat_recipe_read(const pleat_recipe *recipe, pleat_dtype dtype, size_t fir
   for (size_t at = 0; at < count; at += BLOCK) {
     const size_t n = count - at < BLOCK ? count - at : BLOCK;
     read_block(recipe, first + at, n, block);
-    pleat_convert(own, block, dtype, (char *)out + at * size, n, NULL);
+    if (own != dtype) pleat_convert(own, block, dtype, other, n, NULL);
+    memcpy((char *)out + at * size, own != dtype ? other : block, n * size);
   }
 }
 
@@ -188,16 +196,24 @@ const void *pleat_recipe_in_place(const pleat_recipe *recipe) {
 /* ---- finite or not ---- */
 
 /* Floats without their sign are ordered as their bits are, as signed numbers too: what any vector unit compares. */
+static int32_t larger_magnitude(const unsigned char *src, size_t index, int32_t largest) {
+  int32_t bits; /* at any alignment */
+  memcpy(&bits, src + index * sizeof bits, sizeof bits);
+  bits &= 0x7fffffff;
+  return bits > largest ? bits : largest;
+}
+
+/* Several maxima, which do not wait for each other. */
 static double find_magnitude_of_floats(const unsigned char *src, size_t count) {
-  int32_t largest = 0;
+  int32_t largest[MAXIMA] = {0};
   float value;
-  for (size_t i = 0; i < count; i++) {
-    int32_t bits; /* at any alignment */
-    memcpy(&bits, src + i * sizeof bits, sizeof bits);
-    bits &= 0x7fffffff;
-    largest = bits > largest ? bits : largest;
+  size_t i = 0;
+  for (; i + MAXIMA <= count; i += MAXIMA) {
+    for (size_t j = 0; j < MAXIMA; j++) largest[j] = larger_magnitude(src, i + j, largest[j]);
   }
-  memcpy(&value, &largest, sizeof value);
+  for (; i < count; i++) largest[0] = larger_magnitude(src, i, largest[0]);
+  for (size_t j = 1; j < MAXIMA; j++) largest[0] = largest[j] > largest[0] ? largest[j] : largest[0];
+  memcpy(&value, largest, sizeof value);
   return isfinite(value) ? (double)value : INFINITY;
 }
 
