@@ -4,6 +4,11 @@
 
 #include "ops/slices.h"
 
+typedef struct arg_plan {
+  pleat_slices slices;
+  bool min, last;
+} arg_plan;
+
 #define PLEAT_TEMPLATE "ops/arg_reduce.inc"
 #define PLEAT_TEMPLATE_FLOATS
 #define PLEAT_TEMPLATE_SINTS
@@ -32,9 +37,10 @@ static pleat_status arg_reduce_infer(pleat_infer *ctx) {
 
 static pleat_status arg_reduce_run(const pleat_call *call) {
   int axis = pleat_call_axis(call);
-  pleat_slices s = pleat_slices_of(call->inputs[0], axis, axis + 1);
-  bool min = (call->version->flags & ARG_MIN) != 0, last = pleat_attr_int(call->node, "select_last_index") != 0;
-  PLEAT_SWITCH_NUMBERS(call->inputs[0]->dtype, (void), arg_reduce, (call, &s, min, last))
+  arg_plan plan = {.slices = pleat_slices_of(call->inputs[0], axis, axis + 1),
+                   .min = (call->version->flags & ARG_MIN) != 0,
+                   .last = pleat_attr_int(call->node, "select_last_index") != 0};
+  PLEAT_SWITCH_NUMBERS(call->inputs[0]->dtype, (void), arg_reduce, (call, &plan))
   return PLEAT_OK;
 }
 

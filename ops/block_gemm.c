@@ -1,12 +1,13 @@
 /* Blocked matrix products: see block_gemm.h. The arithmetic is in block_gemm.inc; here are its instances, the split of
- * the work and the threads. Blocks are handed out from a shared counter, so that a slow core does not hold up the rest;
- * which thread computes a block does not change its result. */
+ * the work and the threads. Blocks are handed out one by one, so that a slow core does not hold up the rest; which
+ * thread computes a block does not change its result. */
 #include "ops/block_gemm.h"
 
 #include <assert.h>
 #include <string.h>
 
 #include "core/checked.h"
+#include "core/parallel.h"
 
 #define PLEAT_TEMPLATE "block_gemm.inc"
 #define PLEAT_TEMPLATE_FLOATS
@@ -68,22 +69,23 @@ pleat_block_split pleat_block_split_make(int64_t products, int64_t m, int64_t n,
   return split;
 }
 
+typedef struct block_items {
+  void (*run)(const void *job, int64_t item, void *scratch);
+  const void *job;
+  void *workspace;
+  size_t scratch_size;
+} block_items;
+
+static void run_item(void *arg, int64_t item, int worker) {
+  const block_items *items = arg;
+  void *scratch = items->scratch_size == 0 ? NULL : (char *)items->workspace + (size_t)worker * items->scratch_size;
+  items->run(items->job, item, scratch);
+}
+
 void pleat_block_run(int64_t count, int threads, void *workspace, size_t scratch_size,
                      void (*run)(const void *job, int64_t item, void *scratch), const void *job) {
-  int64_t next = 0;
-  if (count <= 0) return;
-  if (threads > count) threads = (int)count;
-#pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
-  for (int thread = 0; thread < threads; thread++) {
-    void *scratch = scratch_size == 0 ? NULL : (char *)workspace + (size_t)thread * scratch_size;
-    for (;;) {
-      int64_t item;
-#pragma omp atomic capture
-      item = next++;
-      if (item >= count) break;
-      run(job, item, scratch);
-    }
-  }
+  block_items items = {.run = run, .job = job, .workspace = workspace, .scratch_size = scratch_size};
+  pleat_parallel(threads, count, run_item, &items);
 }
 
 pleat_status pleat_block_workspace(pleat_call *call, int threads, size_t scratch_size) {

@@ -257,20 +257,24 @@ static void run_range(const pleat_elementwise *op, const void *const *inputs, vo
   }
 }
 
+typedef struct job {
+  const pleat_elementwise *op;
+  const void *const *inputs;
+  void *out;
+} job;
+
+static void run_lines(void *arg, int64_t first, int64_t end, int worker) {
+  const job *job = arg;
+  const size_t begin = (size_t)first * CHUNK_ALIGN, count = job->op->count;
+  (void)worker;
+  run_range(job->op, job->inputs, job->out, begin,
+            count - begin < (size_t)(end - first) * CHUNK_ALIGN ? count : (size_t)end * CHUNK_ALIGN);
+}
+
 void pleat_elementwise_apply(const pleat_elementwise *op, const void *const *inputs, void *out, int threads) {
-  if (op->count == 0) return;
-  if (op->count <= PLEAT_PARALLEL_SIMPLE || threads <= 1) {
-    run_range(op, inputs, out, 0, op->count);
-    return;
-  }
-  const size_t share = op->count / (size_t)threads + 1;
-  const size_t chunk = (share + CHUNK_ALIGN - 1) / CHUNK_ALIGN * CHUNK_ALIGN;
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int piece = 0; piece < threads; piece++) {
-    const size_t begin = (size_t)piece * chunk;
-    const size_t end = begin < op->count && op->count - begin > chunk ? begin + chunk : op->count;
-    if (begin < op->count) run_range(op, inputs, out, begin, end);
-  }
+  job job = {.op = op, .inputs = inputs, .out = out};
+  const size_t lines = op->count / CHUNK_ALIGN + (op->count % CHUNK_ALIGN != 0);
+  pleat_parallel_ranges(op->count <= PLEAT_PARALLEL_SIMPLE ? 1 : threads, (int64_t)lines, run_lines, &job);
 }
 
 pleat_status pleat_elementwise_run(const pleat_call *call) {

@@ -29,24 +29,38 @@ static pleat_status gather_infer(pleat_infer *ctx) {
   return PLEAT_OK;
 }
 
+/* Blocks [first, end) of the output, `size` bytes each; `dim` of them in the data for `count` in the output. */
+typedef struct gather_plan {
+  size_t size;
+  int64_t dim, count;
+} gather_plan;
+
+static void gather_blocks(const pleat_call *call, const void *plan, size_t first, size_t end) {
+  const gather_plan *p = plan;
+  const char *data = call->inputs[0]->data;
+  char *out = call->outputs[0]->data;
+  int64_t o = (int64_t)first / p->count, i = (int64_t)first % p->count;
+  for (size_t at = first; at < end; at++) {
+    int64_t index = pleat_index_at(call->inputs[1], (size_t)i);
+    if (index < 0) index += p->dim;
+    pleat_copy_block(out + at * p->size, data + (size_t)(o * p->dim + index) * p->size, p->size);
+    if (++i < p->count) continue;
+    i = 0;
+    o++;
+  }
+}
+
 static pleat_status gather_run(const pleat_call *call) {
-  const pleat_tensor *data = pleat_in(call, 0), *indices = pleat_in(call, 1);
-  pleat_tensor *out = pleat_out(call, 0);
+  const pleat_tensor *data = pleat_in(call, 0), *indices = pleat_in(call, 1), *out = pleat_out(call, 0);
   int axis = 0;
   PLEAT_TRY(pleat_attr_axis(call->node, "axis", data->rank, &axis, call->error));
   PLEAT_TRY(pleat_check_indices(indices, data->dims[axis], call->error));
   if (out->count == 0) return PLEAT_OK;
-  int64_t outer = pleat_volume(data->dims, 0, axis), dim = data->dims[axis], count = (int64_t)indices->count;
-  size_t block = (size_t)pleat_volume(data->dims, axis + 1, data->rank) * pleat_dtype_size(data->dtype);
-#pragma omp parallel for collapse(2) num_threads(call->threads) if (pleat_bytes(out) >= PLEAT_PARALLEL_BYTES)
-  for (int64_t o = 0; o < outer; o++) {
-    for (int64_t i = 0; i < count; i++) {
-      int64_t index = pleat_index_at(indices, (size_t)i);
-      if (index < 0) index += dim;
-      pleat_copy_block((char *)out->data + (size_t)(o * count + i) * block,
-                       (const char *)data->data + (size_t)(o * dim + index) * block, block);
-    }
-  }
+  gather_plan plan = {.size = (size_t)pleat_volume(data->dims, axis + 1, data->rank) * pleat_dtype_size(data->dtype),
+                      .dim = data->dims[axis],
+                      .count = (int64_t)indices->count};
+  pleat_call_share(call, pleat_bytes(out) >= PLEAT_PARALLEL_BYTES,
+                   (size_t)pleat_volume(data->dims, 0, axis) * indices->count, gather_blocks, &plan);
   return PLEAT_OK;
 }
 

@@ -8,6 +8,12 @@
 enum global_kind { GLOBAL_AVERAGE = 0, GLOBAL_MAX = 2, GLOBAL_LP = 4 };
 enum { KIND_MASK = GLOBAL_MAX | GLOBAL_LP };
 
+typedef struct global_plan {
+  enum global_kind kind;
+  size_t n; /* positions of a channel */
+  double p;
+} global_plan;
+
 #define PLEAT_TEMPLATE "ops/global_pool.inc"
 #define PLEAT_TEMPLATE_FLOATS
 #include "ops/template.h"
@@ -35,9 +41,10 @@ static pleat_status global_infer(pleat_infer *ctx) {
 static pleat_status global_run(const pleat_call *call) {
   const pleat_tensor *x = call->inputs[0];
   enum global_kind kind = (enum global_kind)(call->version->flags & KIND_MASK);
-  double p = kind == GLOBAL_LP ? pleat_lp_order(call->node, call->version) : 0;
   if (x->count == 0) return PLEAT_OK;
-  PLEAT_SWITCH_FLOATS(x->dtype, (void), global_pool, (call, kind, pleat_dims_product(x, 2, x->rank), p))
+  global_plan plan = {.kind = kind, .n = pleat_dims_product(x, 2, x->rank)};
+  if (kind == GLOBAL_LP) plan.p = pleat_lp_order(call->node, call->version);
+  PLEAT_SWITCH_FLOATS(x->dtype, (void), global_pool, (call, &plan))
   return PLEAT_OK;
 }
 

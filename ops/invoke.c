@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/checked.h"
+#include "core/parallel.h"
 #include "ops/layout.h"
 #include "ops/packs.h"
 
@@ -358,4 +359,23 @@ void pleat_kernel_close(const pleat_kernel *kernel, pleat_call *call) {
   pleat_call inner = unwrapped(call);
   kernel->close(&inner);
   call->instance = NULL;
+}
+
+/* ---- threads ---- */
+
+typedef struct shared_loop {
+  const pleat_call *call;
+  pleat_call_loop *loop;
+  const void *plan;
+} shared_loop;
+
+static void run_shared(void *job, int64_t first, int64_t end, int worker) {
+  const shared_loop *shared = job;
+  (void)worker;
+  shared->loop(shared->call, shared->plan, (size_t)first, (size_t)end);
+}
+
+void pleat_call_share(const pleat_call *call, bool worth, size_t count, pleat_call_loop *loop, const void *plan) {
+  shared_loop shared = {.call = call, .loop = loop, .plan = plan};
+  pleat_parallel_ranges(worth ? call->threads : 1, (int64_t)count, run_shared, &shared);
 }

@@ -8,6 +8,11 @@
 
 #include "ops/slices.h"
 
+typedef struct lp_norm_plan {
+  pleat_slices slices;
+  bool squared;
+} lp_norm_plan;
+
 #define PLEAT_TEMPLATE "ops/lp_normalization.inc"
 #define PLEAT_TEMPLATE_FLOATS
 #include "ops/template.h"
@@ -23,8 +28,9 @@ static pleat_status lp_norm_infer(pleat_infer *ctx) {
 
 static pleat_status lp_norm_run(const pleat_call *call) {
   int axis = pleat_call_axis(call);
-  pleat_slices s = pleat_slices_of(call->inputs[0], axis, axis + 1);
-  PLEAT_SWITCH_FLOATS(call->inputs[0]->dtype, (void), lp_norm, (call, &s, pleat_attr_int(call->node, "p") == 2))
+  lp_norm_plan plan = {.slices = pleat_slices_of(call->inputs[0], axis, axis + 1),
+                       .squared = pleat_attr_int(call->node, "p") == 2};
+  PLEAT_SWITCH_FLOATS(call->inputs[0]->dtype, (void), lp_norm, (call, &plan))
   return PLEAT_OK;
 }
 

@@ -9,6 +9,7 @@
 typedef struct lrn_plan {
   size_t channels, before, after;
   double scale, beta, bias;
+  pleat_slices slices;
 } lrn_plan;
 
 /* (bias + scale * squares)^-beta; the usual exponents by way of square roots. */
@@ -47,8 +48,9 @@ static pleat_status lrn_run(const pleat_call *call) {
       .scale = (double)pleat_attr_float(call->node, "alpha") / (double)size,
       .beta = (double)pleat_attr_float(call->node, "beta"),
       .bias = (double)pleat_attr_float(call->node, "bias"),
+      .slices = s,
   };
-  PLEAT_SWITCH_FLOATS(x->dtype, (void), lrn, (call, &p, &s))
+  PLEAT_SWITCH_FLOATS(x->dtype, (void), lrn, (call, &p))
   return PLEAT_OK;
 }
 

@@ -117,7 +117,7 @@ typedef struct pleat_call {
   /* prepare: how to read each input that is constant, for ops/packs.h; NULL: all data that is known is there. */
   const pleat_recipe *const *recipes;
   struct pleat_pack_list *packs; /* prepare: the packs that the plan holds; NULL: there is no plan */
-  int threads;        /* how many threads run may use: `#pragma omp parallel for num_threads(call->threads)` */
+  int threads;                   /* how many threads run may use: see pleat_call_share() and core/parallel.h */
   pleat_arena *arena; /* prepare: lives as long as the state. run: lives until the outputs were handed out (strings,
                          list items) */
   pleat_error *error;
@@ -179,6 +179,12 @@ static inline const char *pleat_kernel_variant(const pleat_kernel *kernel, const
 
 /* prepare: zeroed state that lives as long as the plan, in call->state; NULL when out of memory. */
 void *pleat_call_state(pleat_call *call, size_t size);
+
+/* run: a loop over [0, count), of which `loop` does [first, end). Where it is `worth` more than one thread (thresholds
+ * are in core/parallel.h), the call's threads share it out in ranges, in any order; else it is one range. */
+typedef void pleat_call_loop(const pleat_call *call, const void *plan, size_t first, size_t end);
+void pleat_call_share(const pleat_call *call, bool worth, size_t count, pleat_call_loop *loop, const void *plan);
+
 static inline const pleat_tensor *pleat_in(const pleat_call *call, size_t i) {
   return i < call->input_count ? call->inputs[i] : NULL;
 }

@@ -302,16 +302,17 @@ static void convert_chunk(const quantize *q, size_t begin, size_t end) {
   }
 }
 
-static void convert_all(const quantize *q, int threads) {
-  const int64_t chunks = (int64_t)((q->y->count + CHUNK - 1) / CHUNK);
-  (void)threads;
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(threads) if (chunks > 1 && threads > 1)
-#endif
-  for (int64_t chunk = 0; chunk < chunks; chunk++) {
-    const size_t begin = (size_t)chunk * CHUNK;
+static void convert_chunks(const pleat_call *call, const void *plan, size_t first, size_t end) {
+  const quantize *q = plan;
+  (void)call;
+  for (size_t chunk = first; chunk < end; chunk++) {
+    const size_t begin = chunk * CHUNK;
     convert_chunk(q, begin, q->y->count - begin < CHUNK ? q->y->count : begin + CHUNK);
   }
+}
+
+static void convert_all(const pleat_call *call, const quantize *q) {
+  pleat_call_share(call, true, (q->y->count + CHUNK - 1) / CHUNK, convert_chunks, q);
 }
 
 static pleat_status run_linear(const pleat_call *call) {
@@ -325,7 +326,7 @@ static pleat_status run_linear(const pleat_call *call) {
   if (precision != PLEAT_UNDEFINED && q.scale->dtype != PLEAT_DOUBLE) q.precision = precision;
   if ((PLEAT_M(q.precision) & PLEAT_M_FLOATS) == 0) q.precision = PLEAT_FLOAT;
   q.convert.no_saturate = q.quantizes && pleat_attr_int(call->node, "saturate") == 0;
-  convert_all(&q, call->threads);
+  convert_all(call, &q);
   return PLEAT_OK;
 }
 
@@ -356,7 +357,7 @@ static pleat_status run_dynamic(const pleat_call *call) {
                       .target = range_of(PLEAT_UINT8),
                       .precision = PLEAT_FLOAT,
                       .quantizes = true};
-  convert_all(&q, call->threads);
+  convert_all(call, &q);
   return PLEAT_OK;
 }
 

@@ -44,6 +44,20 @@ typedef struct reduce_state {
   } identity;
 } reduce_state;
 
+typedef struct reduce_data {
+  const void *x; /* NULL: empty */
+  void *y;
+} reduce_data;
+
+/* Outputs that lie side by side, and so do their inputs. */
+static size_t row_of(const reduce_state *s) {
+  return s->inner_reduced ? 1 : s->inner;
+}
+
+static size_t blocks_of(const reduce_state *s) {
+  return (row_of(s) + REDUCE_BLOCK - 1) / REDUCE_BLOCK;
+}
+
 /* Where iteration `i` of the nest starts. */
 static size_t loop_offset(const loop_nest *nest, size_t i) {
   size_t offset = 0;
@@ -231,11 +245,11 @@ static pleat_status reduce_run(const pleat_call *call) {
   if (through_double(s->op, dtype)) {
     double *wide = call->workspace, *result = wide + x->count;
     pleat_convert(dtype, x->data, PLEAT_DOUBLE, wide, x->count, NULL);
-    reduce_f64(s, x->count == 0 ? NULL : wide, result, call->threads);
+    reduce_f64(call, x->count == 0 ? NULL : wide, result);
     pleat_convert(PLEAT_DOUBLE, result, dtype, y->data, y->count, NULL);
     return PLEAT_OK;
   }
-  PLEAT_SWITCH_NUMBERS(dtype, (void), reduce, (s, x->data, y->data, call->threads))
+  PLEAT_SWITCH_NUMBERS(dtype, (void), reduce, (call, x->data, y->data))
   return PLEAT_OK;
 }
 

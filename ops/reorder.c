@@ -18,6 +18,10 @@ typedef struct part {
   int64_t all_channels, all_positions; /* the sample's */
 } part;
 
+static int64_t divide_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
 #define T        uint8_t
 #define FN(name) name##_8
 #include "ops/reorder.inc"
@@ -65,6 +69,19 @@ static pleat_status prepare(pleat_call *call) {
   return PLEAT_OK;
 }
 
+static pleat_call_loop *reorder_of(size_t size) {
+  switch (size) {
+  case 1:
+    return reorder_tiles_8;
+  case 2:
+    return reorder_tiles_16;
+  case 4:
+    return reorder_tiles_32;
+  default:
+    return reorder_tiles_64;
+  }
+}
+
 static pleat_status run(const pleat_call *call) {
   const pleat_tensor *from = call->inputs[0], *to = call->outputs[0];
   if (from->count == 0) return PLEAT_OK;
@@ -72,20 +89,9 @@ static pleat_status run(const pleat_call *call) {
     pleat_convert(stored_type(from), from->data, stored_type(to), to->data, from->count, NULL);
     return PLEAT_OK;
   }
-  switch (element_size(from)) {
-  case 1:
-    reorder_8(from, to, call->threads);
-    break;
-  case 2:
-    reorder_16(from, to, call->threads);
-    break;
-  case 4:
-    reorder_32(from, to, call->threads);
-    break;
-  default:
-    reorder_64(from, to, call->threads);
-    break;
-  }
+  const int64_t tiles = divide_up(from->dims[1], LANES) *
+                        divide_up(pleat_volume(from->dims, 2, from->rank), TILE_POSITIONS) * from->dims[0];
+  pleat_call_share(call, true, (size_t)tiles, reorder_of(element_size(from)), NULL);
   return PLEAT_OK;
 }
 

@@ -19,6 +19,14 @@ static pass_order order_passes(const pleat_resize_axis *axes, int rank) {
   return order;
 }
 
+/* One axis: rows of `inner` elements. */
+typedef struct pass {
+  const pleat_resize_axis *axis;
+  size_t inner;
+  const void *x;
+  void *y;
+} pass;
+
 #define PLEAT_TEMPLATE "ops/resize_interpolate.inc"
 #define PLEAT_TEMPLATE_FLOATS
 #include "ops/template.h"

@@ -48,29 +48,45 @@ static size_t source_row(const pleat_resize_axis *axes, int last, size_t row) {
   return source;
 }
 
+typedef struct nearest {
+  const pleat_resize_axis *axes;
+  int last; /* the axis along which rows are gathered */
+  gather gather;
+  const char *x;
+  char *y;
+  size_t in_row, out_row; /* bytes */
+  size_t group;           /* rows along the axis before: each finds the row before its own in its group */
+} nearest;
+
+static void gather_groups(void *job, int64_t first, int64_t end, int worker) {
+  const nearest *n = job;
+  (void)worker;
+  for (size_t i = (size_t)first; i < (size_t)end; i++) {
+    size_t before = 0;
+    for (size_t row = i * n->group; row < (i + 1) * n->group; row++) {
+      size_t source = source_row(n->axes, n->last, row);
+      char *to = n->y + row * n->out_row;
+      if (row > i * n->group && source == before) memcpy(to, to - n->out_row, n->out_row);
+      else gather_row(&n->gather, n->x + source * n->in_row, to);
+      before = source;
+    }
+  }
+}
+
 void pleat_resize_nearest(const pleat_resize_axis *axes, int rank, const pleat_tensor *x, pleat_tensor *y,
                           int threads) {
   int last = rank - 1;
   size_t unit = pleat_dtype_size(x->dtype);
-  (void)threads; /* without OpenMP */
   while (last >= 0 && axes[last].identity) unit *= (size_t)axes[last--].out;
   if (last < 0) {
     memcpy(y->data, x->data, pleat_bytes(x));
     return;
   }
-  gather g = {.unit = unit, .at = axes[last].begin, .count = (size_t)axes[last].out};
-  size_t rows = pleat_dims_product(y, 0, last), in_row = (size_t)axes[last].in * unit, out_row = g.count * unit;
-  /* Threads take whole groups of rows along the axis before, so that each finds the row before its own. */
-  size_t group = last > 0 ? (size_t)axes[last - 1].out : 1, groups = rows / group;
-#pragma omp parallel for num_threads(threads) if (y->count > PLEAT_PARALLEL_MIN)
-  for (size_t i = 0; i < groups; i++) {
-    size_t before = 0;
-    for (size_t row = i * group; row < (i + 1) * group; row++) {
-      size_t source = source_row(axes, last, row);
-      char *to = (char *)y->data + row * out_row;
-      if (row > i * group && source == before) memcpy(to, to - out_row, out_row);
-      else gather_row(&g, (const char *)x->data + source * in_row, to);
-      before = source;
-    }
-  }
+  nearest n = {.axes = axes, .last = last, .x = x->data, .y = y->data};
+  n.gather = (gather){.unit = unit, .at = axes[last].begin, .count = (size_t)axes[last].out};
+  n.in_row = (size_t)axes[last].in * unit;
+  n.out_row = n.gather.count * unit;
+  n.group = last > 0 ? (size_t)axes[last - 1].out : 1;
+  pleat_parallel_ranges(y->count > PLEAT_PARALLEL_MIN ? threads : 1,
+                        (int64_t)(pleat_dims_product(y, 0, last) / n.group), gather_groups, &n);
 }

@@ -10,6 +10,11 @@
 enum softmax_kind { SOFTMAX = 0, LOG_SOFTMAX = 1, HARDMAX = 2 };
 enum { KIND_MASK = 3, COERCE = 4 }; /* version flags: softmax_kind, and the matrix semantics of old opsets */
 
+typedef struct softmax_plan {
+  enum softmax_kind kind;
+  pleat_slices slices;
+} softmax_plan;
+
 #define PLEAT_TEMPLATE "ops/softmax.inc"
 #define PLEAT_TEMPLATE_FLOATS
 #include "ops/template.h"
@@ -33,11 +38,11 @@ static pleat_status softmax_infer(pleat_infer *ctx) {
 static pleat_status softmax_run(const pleat_call *call) {
   const pleat_tensor *x = call->inputs[0];
   unsigned flags = call->version->flags;
-  enum softmax_kind kind = (enum softmax_kind)(flags & KIND_MASK);
+  softmax_plan plan = {.kind = (enum softmax_kind)(flags & KIND_MASK)};
   int first = 0;
   (void)softmax_axis(call->node, call->version, x->rank, &first);
-  pleat_slices s = pleat_slices_of(x, first, (flags & COERCE) != 0 ? x->rank : first + 1);
-  PLEAT_SWITCH_FLOATS(x->dtype, (void), softmax, (call, kind, &s))
+  plan.slices = pleat_slices_of(x, first, (flags & COERCE) != 0 ? x->rank : first + 1);
+  PLEAT_SWITCH_FLOATS(x->dtype, (void), softmax, (call, &plan))
   return PLEAT_OK;
 }
 

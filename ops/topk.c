@@ -4,6 +4,13 @@
 #include "core/checked.h"
 #include "ops/slices.h"
 
+typedef struct topk_plan {
+  pleat_slices slices;
+  size_t k;
+  int64_t *indices; /* output 1, or scratch */
+  bool largest;
+} topk_plan;
+
 #define PLEAT_TEMPLATE "ops/topk.inc"
 #define PLEAT_TEMPLATE_FLOATS
 #define PLEAT_TEMPLATE_SINTS
@@ -67,10 +74,13 @@ static pleat_status topk_run(const pleat_call *call) {
   const pleat_tensor *any = values != NULL ? values : out;
   if (any == NULL || any->count == 0) return PLEAT_OK;
   int axis = pleat_call_axis(call);
-  pleat_slices s = pleat_slices_of(call->inputs[0], axis, axis + 1);
-  bool largest = (call->version->flags & EITHER_END) == 0 || pleat_attr_int(call->node, "largest") != 0;
-  int64_t *indices = out != NULL ? out->data : call->workspace;
-  PLEAT_SWITCH_NUMBERS(call->inputs[0]->dtype, (void), topk, (call, &s, (size_t)any->dims[axis], indices, largest))
+  topk_plan plan = {
+      .slices = pleat_slices_of(call->inputs[0], axis, axis + 1),
+      .k = (size_t)any->dims[axis],
+      .indices = out != NULL ? out->data : call->workspace,
+      .largest = (call->version->flags & EITHER_END) == 0 || pleat_attr_int(call->node, "largest") != 0,
+  };
+  PLEAT_SWITCH_NUMBERS(call->inputs[0]->dtype, (void), topk, (call, &plan))
   return PLEAT_OK;
 }
 

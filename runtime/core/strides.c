@@ -151,6 +151,10 @@ typedef struct job {
   plane plane;
   int64_t planes; /* product of the outer dimensions */
   int64_t rows_per_task, tasks_per_plane;
+  size_t element_size;
+  copy_plane_fn copy;
+  unsigned char *dst;
+  const unsigned char *src;
 } job;
 
 /* Chooses the plane: its columns are the innermost dimension; its rows the one that the source runs along, when the
@@ -173,25 +177,25 @@ static void plan_job(job *job, int rank, const axis *axes) {
 }
 
 /* One long row cannot be shared by rows: cut it into rows that cover all but a rest, which is copied here. */
-static void split_single_row(job *job, size_t element_size, copy_plane_fn copy, unsigned char *dst,
-                             const unsigned char *src) {
+static void split_single_row(job *job) {
   axis *column = &job->plane.column, *row = &job->plane.row;
-  int64_t length = (int64_t)(ROWS_PER_TASK_BYTES / element_size);
+  int64_t length = (int64_t)(ROWS_PER_TASK_BYTES / job->element_size);
   int64_t rows = column->size / length, rest = column->size % length;
   if (rows < 2) return;
   *row = (axis){rows, length * column->dst, length * column->src};
   column->size = length;
   if (rest == 0) return;
   plane tail = {.row = {1, 0, 0}, .column = {rest, column->dst, column->src}};
-  int64_t bytes = (int64_t)element_size;
-  copy(&tail, dst + rows * row->dst * bytes, src + rows * row->src * bytes);
+  int64_t bytes = (int64_t)job->element_size;
+  job->copy(&tail, job->dst + rows * row->dst * bytes, job->src + rows * row->src * bytes);
 }
 
 /* Copies the tasks [first, last). The position in the outer dimensions is divided out once and then counted up. */
-static void run_tasks(const job *job, int64_t first, int64_t last, size_t element_size, copy_plane_fn copy,
-                      unsigned char *dst, const unsigned char *src) {
+static void run_tasks(void *arg, int64_t first, int64_t last, int worker) {
+  const job *job = arg;
   int64_t at[PLEAT_MAX_RANK], index = first / job->tasks_per_plane, to = 0, from = 0;
-  int64_t row = first % job->tasks_per_plane * job->rows_per_task, bytes = (int64_t)element_size;
+  int64_t row = first % job->tasks_per_plane * job->rows_per_task, bytes = (int64_t)job->element_size;
+  (void)worker;
   for (int i = job->outer_rank - 1; i >= 0; i--) {
     at[i] = index % job->outer[i].size;
     index /= job->outer[i].size;
@@ -202,7 +206,7 @@ static void run_tasks(const job *job, int64_t first, int64_t last, size_t elemen
   for (int64_t task = first; task < last; task++) {
     int64_t left = job->plane.row.size - row;
     part.row.size = left < job->rows_per_task ? left : job->rows_per_task;
-    copy(&part, dst + (to + row * part.row.dst) * bytes, src + (from + row * part.row.src) * bytes);
+    job->copy(&part, job->dst + (to + row * part.row.dst) * bytes, job->src + (from + row * part.row.src) * bytes);
     row += job->rows_per_task;
     if (row < job->plane.row.size) continue;
     row = 0;
@@ -219,8 +223,8 @@ static void run_tasks(const job *job, int64_t first, int64_t last, size_t elemen
 }
 
 /* Cuts the planes into tasks of about ROWS_PER_TASK_BYTES, or one per thread where that is less. */
-static void cut_planes(job *job, size_t element_size, int threads) {
-  int64_t row_bytes = job->plane.column.size * (int64_t)element_size, rows_in_plane = job->plane.row.size;
+static void cut_planes(job *job, int threads) {
+  int64_t row_bytes = job->plane.column.size * (int64_t)job->element_size, rows_in_plane = job->plane.row.size;
   int64_t rows = (ROWS_PER_TASK_BYTES + row_bytes - 1) / row_bytes;
   rows = (rows + TILE - 1) / TILE * TILE; /* whole tiles, for the transpose */
   if (rows_in_plane <= rows * threads) rows = (rows_in_plane + threads - 1) / threads;
@@ -233,26 +237,14 @@ void pleat_copy_strided(size_t element_size, int rank, const int64_t *dims, void
   copy_plane_fn copy = copy_plane_of(element_size);
   int axis_count = normalize(rank, dims, dst_strides, src_strides, axes);
   if (axis_count < 0 || copy == NULL) return;
-  job job = {.outer_rank = 0};
+  job job = {.element_size = element_size, .copy = copy, .dst = dst, .src = src};
   plan_job(&job, axis_count, axes);
 
   int64_t plane_bytes = job.plane.row.size * job.plane.column.size * (int64_t)element_size;
   bool parallel = threads > 1 && plane_bytes * job.planes >= PLEAT_PARALLEL_BYTES;
-  if (parallel && job.planes == 1 && job.plane.row.size == 1) split_single_row(&job, element_size, copy, dst, src);
+  if (parallel && job.planes == 1 && job.plane.row.size == 1) split_single_row(&job);
   job.rows_per_task = job.plane.row.size;
-  if (parallel) cut_planes(&job, element_size, threads);
+  if (parallel) cut_planes(&job, threads);
   job.tasks_per_plane = (job.plane.row.size + job.rows_per_task - 1) / job.rows_per_task;
-  int64_t tasks = job.planes * job.tasks_per_plane;
-  if (!parallel) {
-    run_tasks(&job, 0, tasks, element_size, copy, dst, src);
-    return;
-  }
-  int64_t share = (tasks + threads - 1) / threads;
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(threads) schedule(static)
-#endif
-  for (int t = 0; t < threads; t++) {
-    int64_t first = t * share, last = first + share < tasks ? first + share : tasks;
-    if (first < last) run_tasks(&job, first, last, element_size, copy, dst, src);
-  }
+  pleat_parallel_ranges(parallel ? threads : 1, job.planes * job.tasks_per_plane, run_tasks, &job);
 }

@@ -20,7 +20,7 @@ TABLE = [
     ("runtime/tune/", [CORE, GRAPH + "graph.h", "proto/file.h", "ops/ops.h", "ops/layout.h", "ops/packs.h"], []),
     ("runtime/plan/", [CORE, GRAPH, TUNE, "ops/ops.h", "ops/layout.h", "ops/packs.h"], []),
     ("runtime/session/", [CORE, GRAPH, "runtime/plan/", TUNE, "fold/fold.h", "ops/layout.h", "ops/scan.h"],
-     ["pthread.h", "omp.h"]),
+     ["pthread.h"]),
     ("runtime/validate/", [CORE], []),
     ("runtime/cli/", [], ["zip.h", "cjson/", "getopt.h"]),
     ("ops/x86/", [CORE, GRAPH + "graph.h", "ops/"], ["immintrin.h", "pthread.h"]),

@@ -3,6 +3,7 @@
 #ifndef PLEAT_TESTS_KERNEL_CASE_H
 #define PLEAT_TESTS_KERNEL_CASE_H
 
+#include "core/parallel.h"
 #include "core/shape.h"
 #include "op_case.h"
 #include "ops/kernels.h"
@@ -26,11 +27,13 @@ static inline void *run_memory(size_t bytes) {
 /* Prepares, opens, runs, closes and releases. The first `input_count` tensors of `call` are as they will be. */
 static inline pleat_status run_prepared(const pleat_kernel *kernel, pleat_call *call) {
   call->workspace = run_memory(call->workspace_size);
+  pleat_parallel_retain(call->threads);
   pleat_status status = pleat_kernel_open(kernel, call);
   if (status == PLEAT_OK) status = pleat_kernel_run(kernel, call);
   /* Again over the same memory: nothing may depend on what the first run left. */
   if (status == PLEAT_OK && kernel->inplace == 0) status = pleat_kernel_run(kernel, call);
   pleat_kernel_close(kernel, call);
+  pleat_parallel_release();
   free(call->workspace);
   return status;
 }

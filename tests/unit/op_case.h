@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/parallel.h"
 #include "graph/infer.h"
 #include "suite.h"
 #include "tensors.h"
@@ -292,6 +293,7 @@ static inline const pleat_tensor *case_run_at(op_case *c, int line) {
   for (size_t i = 0; i < c->input_count; i++) {
     if (c->inputs[i] != NULL) ck_assert_int_eq(pleat_tensor_clone(c->inputs[i], &before[i], NULL), PLEAT_OK);
   }
+  pleat_parallel_retain(to);
   for (int threads = from; threads <= to; threads++) {
     pleat_status status = case_try(c, threads);
     ck_assert_msg(status == PLEAT_OK, "line %d: %s: %s: %s", line, c->op, pleat_status_name(status), c->error.message);
@@ -300,6 +302,7 @@ static inline const pleat_tensor *case_run_at(op_case *c, int line) {
     }
     for (size_t i = 0; i < c->output_count; i++) expect_same_bits(c, first[i], c->outputs[i], "with more threads");
   }
+  pleat_parallel_release();
   case_check_evaluate(c);
   for (size_t i = 0; i < c->input_count; i++) {
     expect_same_bits(c, before[i], c->inputs[i], "in an input, after the run");

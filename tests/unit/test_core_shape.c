@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/parallel.h"
 #include "core/shape.h"
 
 static pleat_dim symbol(const char *name) {
@@ -202,12 +203,14 @@ START_TEST(large_copies_with_threads) {
   static const int64_t shapes[][4] = {{1, 64, 61, 67},  {3, 1, 1, 100003}, {1, 1, 1, 300007}, {2, 70001, 1, 3},
                                       {257, 513, 1, 2}, {2, 2, 40000, 2},  {100000, 1, 3, 1}};
   srand(5);
+  pleat_parallel_retain(3);
   for (int round = 0; round < 4; round++) {
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
       check_copy(4, 4, shapes[s], 2);
       check_copy(1, 4, shapes[s], 3);
     }
   }
+  pleat_parallel_release();
 }
 END_TEST
 

@@ -1,5 +1,5 @@
 /* One session, several threads, different shapes at once: every run must give what one thread alone gets. Made for
- * ThreadSanitizer as well (build with -DPLEAT_OPENMP=OFF: it does not see OpenMP's own locks). */
+ * ThreadSanitizer as well (the preset tsan). */
 #include <pthread.h>
 #include <stdatomic.h>
 
