@@ -26,7 +26,7 @@ static const pleat_op_attr arithmetic_attrs[] = {PLEAT_EW_BROADCAST_ATTRS, PLEAT
 #define ARITHMETIC(Name, id)                                                                                           \
   static const pleat_loops id##_loops = {.by_dtype = {PLEAT_LOOPS_NUMBERS(id##_loop)}};                                \
   PLEAT_EW_OP_WITH(Name, id, arithmetic_versions, arithmetic_attrs, pleat_infer_elementwise, PLEAT_M_NUMBERS, 3u,      \
-                   PLEAT_ONEDNN_KERNEL(pleat_onednn_binary))
+                   PLEAT_X86_KERNEL(pleat_x86_binary_blocks) PLEAT_ONEDNN_KERNEL(pleat_onednn_binary))
 
 ARITHMETIC(Add, add)
 ARITHMETIC(Sub, sub)

@@ -20,6 +20,7 @@
 #define PLEAT_X86_KERNEL(name)
 #endif
 
+extern const pleat_kernel pleat_x86_binary_blocks;
 extern const pleat_kernel pleat_x86_batch_normalization, pleat_x86_global_pool, pleat_x86_pool, pleat_x86_reduce_mean;
 extern const pleat_kernel pleat_x86_conv_direct, pleat_x86_conv_transpose, pleat_x86_conv_winograd, pleat_x86_depthwise,
     pleat_x86_planes_conv, pleat_x86_prelu, pleat_x86_rows_conv, pleat_x86_rows_gemm, pleat_x86_unary;

@@ -147,6 +147,8 @@ typedef enum pleat_x86_map {
 /* y may be x. params: the operator's alpha and beta. */
 typedef void pleat_x86_map_function(const float *x, float *y, size_t count, const float *params);
 
+typedef enum pleat_x86_binary { PLEAT_X86_ADD, PLEAT_X86_SUB, PLEAT_X86_MUL } pleat_x86_binary;
+
 typedef struct pleat_x86_code {
   const char *name;
   int lanes;
@@ -156,6 +158,8 @@ typedef struct pleat_x86_code {
    * often the weights are read where lines are short. */
   pleat_x86_tile_function *twice[2][2];             /* [step - 1][columns - 1] */
   pleat_x86_winograd winograd[PLEAT_X86_WINOGRADS]; /* F(4x4, 3x3), F(2x2, 3x3) */
+  /* y[i] = a[i] op b[i * step / lanes] over vectors; step: a vector's lanes, or 0 for one vector b. (binary.inc) */
+  void (*binary)(pleat_x86_binary operation, const float *a, const float *b, ptrdiff_t step, int64_t vectors, float *y);
   /* Zeros in the lanes from `channels` on of so many vectors: weights of zero leave NaN there where inputs are not
    * finite. */
   void (*clear_lanes)(float *values, int vectors, int channels);

@@ -175,14 +175,12 @@ static bool has_results(const pleat_node *node, pleat_tensor *const *results) {
   return true;
 }
 
-/* Waking threads costs as much as some hundred thousand operations: small steps run on the calling thread alone. */
-static int threads_for(const builder *b, const pleat_node *node, const pleat_tensor *tensors) {
-  const double least = PLEAT_THREADS_MIN_WORK;
+/* Elements or multiply-adds, whichever is more. */
+static double work_of(const builder *b, const pleat_node *node, const pleat_tensor *tensors) {
   const size_t count = node->input_count + node->output_count;
   double work = 0;
-  if (b->request->threads == 1) return 1;
   for (size_t i = 0; i < count; i++) work += (double)tensors[i].count;
-  if (work >= least || node->def->macs == NULL) return work >= least ? b->request->threads : 1;
+  if (node->def->macs == NULL) return work;
   pleat_type *types = pleat_arena_array(b->scratch, count, sizeof *types);
   for (size_t i = 0; types != NULL && i < count; i++) {
     bool present = (i < node->input_count ? node->inputs[i] : node->outputs[i - node->input_count]) != NULL;
@@ -194,7 +192,8 @@ static int threads_for(const builder *b, const pleat_node *node, const pleat_ten
                      .output_count = node->output_count,
                      .inputs = types,
                      .outputs = types != NULL ? types + node->input_count : NULL};
-  return types == NULL || node->def->macs(&ctx) >= least ? b->request->threads : 1;
+  const double macs = types != NULL ? node->def->macs(&ctx) : 0;
+  return macs > work ? macs : work;
 }
 
 /* A view of the same shape keeps its input's layout, whatever that is. */
@@ -233,6 +232,7 @@ static pleat_status describe_call(builder *b, pleat_step *step) {
     outputs[i] = &tensors[node->input_count + i];
     outputs[i]->data = NULL;
   }
+  const double work = work_of(b, node, tensors);
   step->call = (pleat_call){.node = node,
                             .version = node->version,
                             .input_count = node->input_count,
@@ -246,7 +246,9 @@ static pleat_status describe_call(builder *b, pleat_step *step) {
                             .exact = b->request->exact,
                             .recipes = recipes,
                             .packs = &b->plan->packs,
-                            .threads = threads_for(b, node, tensors),
+                            .work = work,
+                            /* Small steps run on the calling thread alone: waking others would cost more. */
+                            .threads = work >= PLEAT_THREADS_MIN_WORK ? b->request->threads : 1,
                             .arena = arena,
                             .error = b->error};
   return PLEAT_OK;
