@@ -1,6 +1,6 @@
-/* Nodes that hand their input on: Identity, a Cast to the type that its input has, Dropout in inference whose mask
- * nobody wants, and Pad by nothing (PyTorch writes one before each AveragePool). A node stays where its result is a
- * graph output that is an input or a constant as well. */
+/* Nodes that hand their input on: Identity, in sessions a Cast to the type that its input has, Dropout in inference
+ * whose mask nobody wants, and Pad by nothing (PyTorch writes one before each AveragePool). A node stays where its
+ * result is a graph output that is an input or a constant as well. */
 #include "fold/fold.h"
 
 /* Before opset 12 Dropout always means inference here (see ops/dropout.c); from then on its third input says. */
@@ -13,11 +13,11 @@ pleat_status pleat_fold_dropout_trains(pleat_pass_context *ctx, const pleat_node
   return PLEAT_OK;
 }
 
-static bool may_be_noop(const pleat_node *node) {
+static bool may_be_noop(const pleat_pass_context *ctx, const pleat_node *node) {
   if (node->input_count == 0 || node->inputs[0] == NULL || node->output_count == 0 || node->outputs[0] == NULL)
     return false;
   if (pleat_node_is(node, "Identity") || pleat_node_is(node, "Pad")) return true;
-  if (pleat_node_is(node, "Cast")) {
+  if (ctx->for_session && pleat_node_is(node, "Cast")) {
     const pleat_value *in = node->inputs[0], *out = node->outputs[0];
     return in->dtype != PLEAT_UNDEFINED && in->dtype == out->dtype;
   }
@@ -50,7 +50,7 @@ static pleat_status pads(pleat_pass_context *ctx, const pleat_node *node, bool *
 static pleat_status visit(pleat_pass_context *ctx, pleat_graph *graph, bool *changed) {
   PLEAT_FOR_NODES_SAFE(node, graph) {
     bool does_something = false;
-    if (!may_be_noop(node)) continue;
+    if (!may_be_noop(ctx, node)) continue;
     if (pleat_node_is(node, "Dropout")) PLEAT_TRY(pleat_fold_dropout_trains(ctx, node, &does_something));
     if (pleat_node_is(node, "Pad")) PLEAT_TRY(pads(ctx, node, &does_something));
     if (does_something) continue;

@@ -9,80 +9,52 @@
 
 #include "core/checked.h"
 #include "core/parallel.h"
-#include "ops/ops.h"
+#include "ops/recurrent.h"
 
-enum { RNN = 1, GRU = 3, LSTM = 4 }; /* version flags: which, and how many gates */
-enum { MAX_FUNCTIONS = 3 };
-
-typedef enum function_kind {
-  RELU,
-  TANH,
-  SIGMOID,
-  AFFINE,
-  LEAKY_RELU,
-  THRESHOLDED_RELU,
-  SCALED_TANH,
-  HARD_SIGMOID,
-  ELU,
-  SOFTSIGN,
-  SOFTPLUS
-} function_kind;
-
-typedef struct function {
-  function_kind kind;
-  double alpha, beta;
-} function;
+typedef pleat_recurrent recurrent;
+typedef pleat_recurrent_function function;
 
 static const struct {
   const char *name;
   int parameters; /* 1: alpha; 2: alpha and beta */
   function defaults;
-} functions[] = {{"Relu", 0, {RELU, 0, 0}},
-                 {"Tanh", 0, {TANH, 0, 0}},
-                 {"Sigmoid", 0, {SIGMOID, 0, 0}},
-                 {"Affine", 2, {AFFINE, 1, 0}},
-                 {"LeakyRelu", 1, {LEAKY_RELU, 0.01f, 0}},
-                 {"ThresholdedRelu", 1, {THRESHOLDED_RELU, 1, 0}},
-                 {"ScaledTanh", 2, {SCALED_TANH, 1, 1}},
-                 {"HardSigmoid", 2, {HARD_SIGMOID, 0.2f, 0.5f}},
-                 {"Elu", 1, {ELU, 1, 0}},
-                 {"Softsign", 0, {SOFTSIGN, 0, 0}},
-                 {"Softplus", 0, {SOFTPLUS, 0, 0}}};
+} functions[] = {{"Relu", 0, {PLEAT_FUNCTION_RELU, 0, 0}},
+                 {"Tanh", 0, {PLEAT_FUNCTION_TANH, 0, 0}},
+                 {"Sigmoid", 0, {PLEAT_FUNCTION_SIGMOID, 0, 0}},
+                 {"Affine", 2, {PLEAT_FUNCTION_AFFINE, 1, 0}},
+                 {"LeakyRelu", 1, {PLEAT_FUNCTION_LEAKY_RELU, 0.01f, 0}},
+                 {"ThresholdedRelu", 1, {PLEAT_FUNCTION_THRESHOLDED_RELU, 1, 0}},
+                 {"ScaledTanh", 2, {PLEAT_FUNCTION_SCALED_TANH, 1, 1}},
+                 {"HardSigmoid", 2, {PLEAT_FUNCTION_HARD_SIGMOID, 0.2f, 0.5f}},
+                 {"Elu", 1, {PLEAT_FUNCTION_ELU, 1, 0}},
+                 {"Softsign", 0, {PLEAT_FUNCTION_SOFTSIGN, 0, 0}},
+                 {"Softplus", 0, {PLEAT_FUNCTION_SOFTPLUS, 0, 0}}};
 enum { FUNCTION_COUNT = sizeof functions / sizeof functions[0] };
 
-/* What all directions and sequences share. */
-typedef struct recurrent {
-  int kind; /* RNN, GRU, LSTM: the number of gates */
-  size_t directions, length, batch, input, hidden;
-  bool batch_first, backward_first, linear_before_reset, couple_forget;
-  double clip; /* 0: none */
-  function f[2][MAX_FUNCTIONS];
-} recurrent;
-
-static double apply(const function *f, double clip, double x) {
+double pleat_recurrent_apply(const function *f, double clip, double x) {
   if (clip > 0) x = x > clip ? clip : x < -clip ? -clip : x;
   switch (f->kind) {
-  case RELU:
+  case PLEAT_FUNCTION_RELU:
     return x > 0 ? x : 0;
-  case TANH:
+  case PLEAT_FUNCTION_TANH:
     return tanh(x);
-  case SIGMOID:
+  case PLEAT_FUNCTION_SIGMOID:
     return 1 / (1 + exp(-x));
-  case AFFINE:
+  case PLEAT_FUNCTION_AFFINE:
     return f->alpha * x + f->beta;
-  case LEAKY_RELU:
+  case PLEAT_FUNCTION_LEAKY_RELU:
     return x >= 0 ? x : f->alpha * x;
-  case THRESHOLDED_RELU:
+  case PLEAT_FUNCTION_THRESHOLDED_RELU:
     return x > f->alpha ? x : 0;
-  case SCALED_TANH:
+  case PLEAT_FUNCTION_SCALED_TANH:
     return f->alpha * tanh(f->beta * x);
-  case HARD_SIGMOID:
+  case PLEAT_FUNCTION_HARD_SIGMOID:
     return fmin(fmax(f->alpha * x + f->beta, 0), 1);
-  case ELU:
+  case PLEAT_FUNCTION_ELU:
     return x >= 0 ? x : f->alpha * (exp(x) - 1);
-  case SOFTSIGN:
+  case PLEAT_FUNCTION_SOFTSIGN:
     return x / (1 + fabs(x));
-  case SOFTPLUS:
+  case PLEAT_FUNCTION_SOFTPLUS:
     return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
   }
   return x;
@@ -104,9 +76,9 @@ static pleat_status find_function(const char *name, size_t length, size_t *out_i
 
 /* Names as given or the defaults; alpha and beta are taken in order by the functions that have them. */
 static pleat_status read_functions(const pleat_node *node, recurrent *r, pleat_error *error) {
-  static const char *const defaults[][MAX_FUNCTIONS] = {
-      [RNN] = {"Tanh"}, [GRU] = {"Sigmoid", "Tanh"}, [LSTM] = {"Sigmoid", "Tanh", "Tanh"}};
-  const size_t each = r->kind == LSTM ? 3 : r->kind == GRU ? 2 : 1;
+  static const char *const defaults[][PLEAT_RECURRENT_FUNCTIONS] = {
+      [PLEAT_RNN] = {"Tanh"}, [PLEAT_GRU] = {"Sigmoid", "Tanh"}, [PLEAT_LSTM] = {"Sigmoid", "Tanh", "Tanh"}};
+  const size_t each = r->kind == PLEAT_LSTM ? 3 : r->kind == PLEAT_GRU ? 2 : 1;
   const pleat_attr *names = pleat_node_attr(node, "activations");
   const float *alphas = NULL, *betas = NULL;
   size_t alpha_count = pleat_attr_floats(node, "activation_alpha", &alphas), alpha = 0;
@@ -182,7 +154,7 @@ static pleat_status infer(pleat_infer *ctx) {
   PLEAT_TRY(check_shape(ctx, 3, "B", 2, (const pleat_dim[]){directions, times(2 * gates, hidden)}));
   PLEAT_TRY(check_shape(ctx, 4, "sequence_lens", 1, &batch));
   PLEAT_TRY(check_shape(ctx, 5, "initial_h", 3, state));
-  if (gates == LSTM) {
+  if (gates == PLEAT_LSTM) {
     PLEAT_TRY(check_shape(ctx, 6, "initial_c", 3, state));
     PLEAT_TRY(check_shape(ctx, 7, "P", 2, (const pleat_dim[]){directions, times(3, hidden)}));
   }
@@ -207,11 +179,9 @@ static double macs(const pleat_infer *ctx) {
 
 /* ---- the kernel ---- */
 
-static pleat_status prepare(pleat_call *call) {
+pleat_status pleat_recurrent_read(const pleat_call *call, recurrent *r) {
   const pleat_node *node = call->node;
   const pleat_tensor *x = call->inputs[0];
-  recurrent *r = pleat_call_state(call, sizeof *r);
-  if (r == NULL) return PLEAT_OOM(call->error);
   r->kind = (int)call->version->flags;
   PLEAT_TRY(read_direction(node, &r->directions, &r->backward_first, call->error));
   PLEAT_TRY(read_functions(node, r, call->error));
@@ -228,8 +198,15 @@ static pleat_status prepare(pleat_call *call) {
     return pleat_fail(call->error, PLEAT_SHAPE_MISMATCH, "sequence_lens must be int32, found %s",
                       pleat_dtype_name(lengths->dtype));
   }
+  return PLEAT_OK;
+}
+
+static pleat_status prepare(pleat_call *call) {
+  recurrent *r = pleat_call_state(call, sizeof *r);
+  if (r == NULL) return PLEAT_OOM(call->error);
+  PLEAT_TRY(pleat_recurrent_read(call, r));
   /* Gates, and the state before and after: for each direction and sequence. */
-  size_t bytes = pleat_dtype_size(x->dtype);
+  size_t bytes = pleat_dtype_size(call->inputs[0]->dtype);
   if (!pleat_mul_size(bytes, r->directions * (size_t)(r->kind + 3), &bytes) ||
       !pleat_mul_size(bytes, r->batch, &bytes) || !pleat_mul_size(bytes, r->hidden, &call->workspace_size)) {
     return pleat_fail(call->error, PLEAT_OUT_OF_MEMORY, "the states of this shape overflow memory");
@@ -237,7 +214,7 @@ static pleat_status prepare(pleat_call *call) {
   return PLEAT_OK;
 }
 
-static pleat_status check_lengths(const pleat_call *call, const recurrent *r) {
+pleat_status pleat_recurrent_check_lengths(const pleat_call *call, const recurrent *r) {
   const pleat_tensor *lengths = pleat_in(call, 4);
   for (size_t b = 0; lengths != NULL && b < r->batch; b++) {
     const int32_t length = ((const int32_t *)lengths->data)[b];
@@ -250,14 +227,14 @@ static pleat_status check_lengths(const pleat_call *call, const recurrent *r) {
 
 static pleat_status run(const pleat_call *call) {
   const recurrent *r = call->state;
-  PLEAT_TRY(check_lengths(call, r));
+  PLEAT_TRY(pleat_recurrent_check_lengths(call, r));
   PLEAT_SWITCH_FLOATS(call->inputs[0]->dtype, (void), recurrent_run, (call, r))
   return PLEAT_OK;
 }
 
 static const pleat_kernel reference = {
     .name = "reference", .types = PLEAT_M_FLOATS, .flags = PLEAT_KERNEL_WIDEN, .prepare = prepare, .run = run};
-static const pleat_kernel *const kernels[] = {&reference, NULL};
+static const pleat_kernel *const kernels[] = {&pleat_recurrent_product, &reference, NULL};
 
 #define COMMON_ATTRS                                                                                                   \
   {.name = "activation_alpha", .type = PLEAT_ATTR_FLOATS}, {.name = "activation_beta", .type = PLEAT_ATTR_FLOATS},     \
@@ -272,18 +249,19 @@ static const pleat_op_attr gru_attrs[] = {
     COMMON_ATTRS, {.name = "linear_before_reset", .type = PLEAT_ATTR_INT, .since = 3}, {0}};
 static const pleat_op_attr lstm_attrs[] = {COMMON_ATTRS, {.name = "input_forget", .type = PLEAT_ATTR_INT}, {0}};
 
-static const pleat_op_version rnn_versions[] = {{1, 3, 6, 0, 2, PLEAT_M_FLOATS, RNN},
-                                                {7, 3, 6, 0, 2, PLEAT_M_FLOATS, RNN},
-                                                {14, 3, 6, 0, 2, PLEAT_M_FLOATS, RNN},
-                                                {22, 3, 6, 0, 2, PLEAT_M_FLOATS, RNN},
+static const pleat_op_version rnn_versions[] = {{1, 3, 6, 0, 2, PLEAT_M_FLOATS, PLEAT_RNN},
+                                                {7, 3, 6, 0, 2, PLEAT_M_FLOATS, PLEAT_RNN},
+                                                {14, 3, 6, 0, 2, PLEAT_M_FLOATS, PLEAT_RNN},
+                                                {22, 3, 6, 0, 2, PLEAT_M_FLOATS, PLEAT_RNN},
                                                 {0}};
 static const pleat_op_version gru_versions[] = {
-    {1, 3, 6, 0, 2, PLEAT_M_FLOATS, GRU},  {3, 3, 6, 0, 2, PLEAT_M_FLOATS, GRU},  {7, 3, 6, 0, 2, PLEAT_M_FLOATS, GRU},
-    {14, 3, 6, 0, 2, PLEAT_M_FLOATS, GRU}, {22, 3, 6, 0, 2, PLEAT_M_FLOATS, GRU}, {0}};
-static const pleat_op_version lstm_versions[] = {{1, 3, 8, 0, 3, PLEAT_M_FLOATS, LSTM},
-                                                 {7, 3, 8, 0, 3, PLEAT_M_FLOATS, LSTM},
-                                                 {14, 3, 8, 0, 3, PLEAT_M_FLOATS, LSTM},
-                                                 {22, 3, 8, 0, 3, PLEAT_M_FLOATS, LSTM},
+    {1, 3, 6, 0, 2, PLEAT_M_FLOATS, PLEAT_GRU},  {3, 3, 6, 0, 2, PLEAT_M_FLOATS, PLEAT_GRU},
+    {7, 3, 6, 0, 2, PLEAT_M_FLOATS, PLEAT_GRU},  {14, 3, 6, 0, 2, PLEAT_M_FLOATS, PLEAT_GRU},
+    {22, 3, 6, 0, 2, PLEAT_M_FLOATS, PLEAT_GRU}, {0}};
+static const pleat_op_version lstm_versions[] = {{1, 3, 8, 0, 3, PLEAT_M_FLOATS, PLEAT_LSTM},
+                                                 {7, 3, 8, 0, 3, PLEAT_M_FLOATS, PLEAT_LSTM},
+                                                 {14, 3, 8, 0, 3, PLEAT_M_FLOATS, PLEAT_LSTM},
+                                                 {22, 3, 8, 0, 3, PLEAT_M_FLOATS, PLEAT_LSTM},
                                                  {0}};
 
 #define DEFINITION(op, table, attributes)                                                                              \

@@ -162,12 +162,46 @@ START_TEST(layouts_that_do_not_fit) {
 }
 END_TEST
 
+/* One scale for all has loops of its own for 8 bits: they give what a scale for each slice gives. */
+START_TEST(one_scale_or_equal_ones) {
+  const pleat_dtype types[] = {PLEAT_UINT8, PLEAT_INT8};
+  const double odd[] = {NAN, INFINITY, -INFINITY, -0.0, 0.5, 1.5, -0.5, -2.5, 1e30, 254.5, 1e-40};
+  enum { COLS = 37 };
+  for (int k = 0; k < 6; k++) {
+    const int s = k / 2;
+    const pleat_dtype dtype = types[k % 2];
+    const double zero = k % 2 == 0 ? 100 : -3;
+    const double scale = s == 0 ? 1 : s == 1 ? 0.37 : -0.1;
+    const int64_t dims[] = {2, COLS};
+    double values[2 * COLS];
+    uint64_t seed = 5;
+    op_case one, each;
+    for (int i = 0; i < 2 * COLS; i++) values[i] = (double)random_between(&seed, -5000, 5000) / 31;
+    memcpy(values, odd, sizeof odd);
+    case_begin(&one, "QuantizeLinear", 13);
+    case_input(&one, make_values(PLEAT_FLOAT, 2, dims, values));
+    case_input(&one, make_tensor(PLEAT_FLOAT, "", &scale));
+    case_input(&one, make_tensor(dtype, "", &zero));
+    RUN_OK(&one);
+    case_begin(&each, "QuantizeLinear", 13);
+    case_int(&each, "axis", 0);
+    case_input(&each, make_values(PLEAT_FLOAT, 2, dims, values));
+    case_input(&each, make_tensor(PLEAT_FLOAT, "2", (const double[]){scale, scale}));
+    case_input(&each, make_tensor(dtype, "2", (const double[]){zero, zero}));
+    RUN_OK(&each);
+    for (size_t i = 0; i < 2 * COLS; i++) CHECK_NEAR(element(one.outputs[0], i), element(each.outputs[0], i), 0);
+    case_end(&one);
+    case_end(&each);
+  }
+}
+END_TEST
+
 Suite *make_suite(void) {
   Suite *suite = suite_create("ops_quantize_linear");
   add_tests(suite, "quantize_linear",
             (const TTest *const[]){rounds_to_even_and_saturates, not_a_number_and_infinity, scales_along_an_axis,
                                    scales_of_blocks, output_type_from_the_attribute, four_bits,
                                    precision_of_the_quotient, dequantizes_to_the_scales_type, int32_of_a_bias, dynamic,
-                                   dynamic_of_zeros, layouts_that_do_not_fit, NULL});
+                                   dynamic_of_zeros, one_scale_or_equal_ones, layouts_that_do_not_fit, NULL});
   return suite;
 }

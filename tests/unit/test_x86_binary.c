@@ -1,5 +1,7 @@
 /* Our own Add, Sub and Mul on blocks of channels against the reference kernels: operands of one shape, and a number a
  * channel of all samples or of each, on either side. Runs once per instruction set (tests/CMakeLists.txt). */
+#include <stdio.h>
+
 #include "kernel_case.h"
 #include "ops/x86/x86.h"
 

@@ -25,7 +25,8 @@ typedef enum pleat_precision {
 typedef struct pleat_session_options {
   uint32_t size;
   int threads;  /* worker threads of one run; 0: all cores this process may use */
-  bool no_fold; /* run the graph as it is in the file: no folding pass, no constant folding */
+  bool no_fold; /* run the graph as it is in the file: no folding pass, no constant folding, and half types
+                   are rounded after every operator, not only where the model or its border says so */
   bool profile; /* time every node */
   bool float64; /* the oracle: every float, float16 and bfloat16 value is a double, with the reference kernels; inputs
                    are given in the model's types, outputs are double */
