@@ -69,6 +69,22 @@ START_TEST(fused) {
 }
 END_TEST
 
+/* What is not finite reaches the outputs of its window, and no lane that is no channel. */
+START_TEST(not_finite) {
+  static const int64_t filters[] = {3, 20, 32};
+  uint64_t seed = 8;
+  for (int i = 0; i < 3; i++) {
+    op_case c;
+    const shape s = square_shape(24, filters[i], 6, 2, 2, 0);
+    case_begin(&c, "ConvTranspose", 22);
+    set_inputs(&c, &s, true, true, &seed);
+    add_window(&c, &s);
+    memcpy(c.inputs[0]->data, F32(NAN, 1, INFINITY, 2, -INFINITY), 5 * sizeof(float));
+    check_against_reference(&c, &pleat_x86_conv_transpose, "", ~1u, 1, TOLERANCE, "not finite");
+  }
+}
+END_TEST
+
 static void check_refused(const shape *s, const char *words) {
   uint64_t seed = 7;
   op_case c;
@@ -103,6 +119,7 @@ Suite *make_suite(void) {
     tcase_add_loop_test(tcase, any_shape, 0, 3);
     tcase_add_test(tcase, large_filters);
     tcase_add_test(tcase, fused);
+    tcase_add_test(tcase, not_finite);
     tcase_add_test(tcase, declining);
   } else {
     printf("skipped: this CPU has neither AVX2 nor AVX-512\n");
