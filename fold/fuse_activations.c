@@ -1,7 +1,7 @@
-/* For sessions: a Conv, Gemm or lone BatchNormalization with what follows it at once - the sum with a value of the same
- * shape (a residual connection), then an activation - becomes one fused node (see ops/fused.c), which a kernel computes
- * in one pass over memory. The fused node takes the place of the last of its parts, where all of its inputs are there.
- */
+/* For sessions: a Conv, ConvTranspose, Gemm or lone BatchNormalization with what follows it at once - the sum with a
+ * value of the same shape (a residual connection), then an activation - becomes one fused node (see ops/fused.c), which
+ * a kernel computes in one pass over memory. The fused node takes the place of the last of its parts, where all of its
+ * inputs are there. */
 #include <math.h>
 #include <string.h>
 
@@ -129,6 +129,7 @@ static const struct kind {
 } kinds[] = {
     {"BatchNormalization", "FusedBatchNormalization", 9, 5, false},
     {"Conv", "FusedConv", 1, 3, true},
+    {"ConvTranspose", "FusedConvTranspose", 1, 3, false},
     {"Gemm", "FusedGemm", 7, 3, false},
 };
 

@@ -1,5 +1,6 @@
-/* FusedConv and FusedGemm, domain "pleat": a Conv or Gemm, then an optional sum with Z (same shape as the result), then
- * an optional activation. Made by the session's fusion passes (fold/fuse_*.c), never written to a file.
+/* FusedConv, FusedConvTranspose and FusedGemm, domain "pleat": a Conv, ConvTranspose or Gemm, then an optional sum with
+ * Z (same shape as the result; not behind a ConvTranspose), then an optional activation. Made by the session's fusion
+ * passes (fold/fuse_*.c), never written to a file.
  *
  * Inputs: those of Conv (X, W, B) or Gemm (A, B, C), then Z at index 3. Attributes: those of the base operator,
  * `activation` (the operator's name, "Silu", or empty), `activation_alpha`, `activation_beta`. The reference kernel is
@@ -9,7 +10,7 @@
 
 #include "ops/kernels.h"
 
-extern const pleat_op_def pleat_op_BatchNormalization, pleat_op_Conv, pleat_op_Gemm;
+extern const pleat_op_def pleat_op_BatchNormalization, pleat_op_Conv, pleat_op_ConvTranspose, pleat_op_Gemm;
 
 /* ---- the parts ---- */
 
@@ -101,6 +102,7 @@ static const struct base {
 } bases[] = {
     {"FusedBatchNormalization", &pleat_op_BatchNormalization, 5, false},
     {"FusedConv", &pleat_op_Conv, 3, true},
+    {"FusedConvTranspose", &pleat_op_ConvTranspose, 3, false},
     {"FusedGemm", &pleat_op_Gemm, 3, true},
 };
 
@@ -202,6 +204,9 @@ static pleat_status infer(pleat_infer *ctx) {
 static double conv_macs(const pleat_infer *ctx) {
   return pleat_op_Conv.macs(ctx);
 }
+static double conv_transpose_macs(const pleat_infer *ctx) {
+  return pleat_op_ConvTranspose.macs(ctx);
+}
 static double gemm_macs(const pleat_infer *ctx) {
   return pleat_op_Gemm.macs(ctx);
 }
@@ -217,20 +222,27 @@ static double gemm_macs(const pleat_infer *ctx) {
 static const pleat_op_version versions[] = {
     {.since = 1, .min_inputs = 2, .max_inputs = 4, .min_outputs = 1, .max_outputs = 1, .types = PLEAT_M_FLOATS}, {0}};
 
+static const pleat_op_version conv_transpose_versions[] = {
+    {.since = 1, .min_inputs = 2, .max_inputs = 3, .min_outputs = 1, .max_outputs = 1, .types = PLEAT_M_FLOATS}, {0}};
+
 static const pleat_op_version norm_versions[] = {
     {.since = 1, .min_inputs = 5, .max_inputs = 5, .min_outputs = 1, .max_outputs = 1, .types = PLEAT_M_FLOATS}, {0}};
 
 static const pleat_op_attr norm_attrs[] = {
     {.name = "epsilon", .type = PLEAT_ATTR_FLOAT, .f = 1e-5f}, ACTIVATION_ATTRS, {0}};
 
-static const pleat_op_attr conv_attrs[] = {{.name = "auto_pad", .type = PLEAT_ATTR_STRING, .s = "NOTSET"},
-                                           {.name = "dilations", .type = PLEAT_ATTR_INTS},
-                                           {.name = "group", .type = PLEAT_ATTR_INT, .i = 1},
-                                           {.name = "kernel_shape", .type = PLEAT_ATTR_INTS},
-                                           {.name = "pads", .type = PLEAT_ATTR_INTS},
-                                           {.name = "strides", .type = PLEAT_ATTR_INTS},
-                                           ACTIVATION_ATTRS,
-                                           {0}};
+#define WINDOW_ATTRS                                                                                                   \
+  {.name = "auto_pad", .type = PLEAT_ATTR_STRING, .s = "NOTSET"}, {.name = "dilations", .type = PLEAT_ATTR_INTS},      \
+      {.name = "group", .type = PLEAT_ATTR_INT, .i = 1}, {.name = "kernel_shape", .type = PLEAT_ATTR_INTS},            \
+      {.name = "pads", .type = PLEAT_ATTR_INTS}, {                                                                     \
+    .name = "strides", .type = PLEAT_ATTR_INTS                                                                         \
+  }
+static const pleat_op_attr conv_attrs[] = {WINDOW_ATTRS, ACTIVATION_ATTRS, {0}};
+static const pleat_op_attr conv_transpose_attrs[] = {WINDOW_ATTRS,
+                                                     {.name = "output_padding", .type = PLEAT_ATTR_INTS},
+                                                     {.name = "output_shape", .type = PLEAT_ATTR_INTS},
+                                                     ACTIVATION_ATTRS,
+                                                     {0}};
 
 static const pleat_op_attr gemm_attrs[] = {{.name = "alpha", .type = PLEAT_ATTR_FLOAT, .f = 1.0f},
                                            {.name = "beta", .type = PLEAT_ATTR_FLOAT, .f = 1.0f},
@@ -247,6 +259,8 @@ static const pleat_kernel *const conv_kernels[] = {
                 PLEAT_ONEDNN_KERNEL(pleat_onednn_conv) &
         reference,
     NULL};
+static const pleat_kernel *const conv_transpose_kernels[] = {
+    PLEAT_X86_KERNEL(pleat_x86_conv_transpose) PLEAT_ONEDNN_KERNEL(pleat_onednn_conv_transpose) & reference, NULL};
 static const pleat_kernel *const gemm_kernels[] = {
     PLEAT_X86_KERNEL(pleat_x86_rows_gemm) PLEAT_ONEDNN_KERNEL(pleat_onednn_gemm) & reference, NULL};
 static const pleat_kernel *const norm_kernels[] = {
@@ -260,6 +274,14 @@ const pleat_op_def pleat_op_FusedConv = {.domain = PLEAT_INTERNAL_DOMAIN,
                                          .infer = infer,
                                          .kernels = conv_kernels,
                                          .macs = conv_macs};
+
+const pleat_op_def pleat_op_FusedConvTranspose = {.domain = PLEAT_INTERNAL_DOMAIN,
+                                                  .name = "FusedConvTranspose",
+                                                  .versions = conv_transpose_versions,
+                                                  .attrs = conv_transpose_attrs,
+                                                  .infer = infer,
+                                                  .kernels = conv_transpose_kernels,
+                                                  .macs = conv_transpose_macs};
 
 const pleat_op_def pleat_op_FusedGemm = {.domain = PLEAT_INTERNAL_DOMAIN,
                                          .name = "FusedGemm",

@@ -225,10 +225,13 @@ static void scatter_block(const transposed *d, const span *s, int block, const f
   const int lanes = d->code->lanes, tap = block / d->out_blocks;
   const ptrdiff_t plane = (ptrdiff_t)d->height * d->width * taps_of(d);
   const ptrdiff_t step = (ptrdiff_t)d->kernel[1] * lanes;
+  const int left = d->channels - block % d->out_blocks * lanes, used = left < lanes ? left : lanes;
   float *to = y + (block % d->out_blocks * plane + place_of(d, s, tap)) * lanes;
   for (int i = 0; i < s->rows; i++, from += lanes, to += step) { /* sizes that the compiler knows */
     if (lanes == 16) memcpy(to, from, 16 * sizeof *to);
     else memcpy(to, from, 8 * sizeof *to);
+    /* No channels: zero weights make NaN of infinite inputs. */
+    for (int k = used; k < lanes; k++) to[k] = 0;
   }
 }
 

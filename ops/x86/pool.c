@@ -51,28 +51,44 @@ static pleat_status windows_prepare(pleat_call *call) {
   return PLEAT_OK;
 }
 
+/* The taps of one line of the window, those that the same outputs see at once. *first: there is nothing in y yet. */
+static void add_taps(const windows *w, const float *x, int64_t offset, float *y, bool *first) {
+  const pleat_pool *p = &w->pool;
+  const int lanes = w->code->lanes;
+  const int64_t width = p->out[p->last], stride = p->window.stride[p->last], taps = p->window.kernel[p->last];
+  for (int64_t tap = 0, same; tap < taps; tap += same) {
+    int64_t begin, end, next_begin, next_end;
+    pleat_pool_range(p, tap, 0, width, &begin, &end);
+    for (same = 1; tap + same < taps; same++) {
+      pleat_pool_range(p, tap + same, 0, width, &next_begin, &next_end);
+      if (next_begin != begin || next_end != end) break;
+    }
+    if (begin >= end) continue;
+    const bool is_whole = begin == 0 && end == width;
+    for (int64_t i = 0; *first && !is_whole && i < width * lanes; i++) y[i] = w->is_max ? -INFINITY : 0;
+    const int64_t at = offset + pleat_pool_tap_offset(p, tap) + begin * stride;
+    const int64_t tap_step = pleat_pool_tap_offset(p, 1) - pleat_pool_tap_offset(p, 0);
+    w->code->pool_line(w->is_max, *first && is_whole, x + at * lanes, stride * lanes, (int)same, tap_step * lanes,
+                       (int)(end - begin), y + begin * lanes);
+    *first = false;
+  }
+}
+
 /* One line of the output in one block. */
 static void run_line(void *arg, int64_t item, int worker) {
   const windows_job *job = arg;
   const pleat_pool *p = &job->w->pool;
   const int lanes = job->w->code->lanes;
-  const int64_t block = item / (int64_t)p->rows, width = p->out[p->last], stride = p->window.stride[p->last];
+  const int64_t block = item / (int64_t)p->rows, width = p->out[p->last];
   const size_t row = (size_t)(item % (int64_t)p->rows);
   const float *x = job->x + block * (int64_t)p->in_plane * lanes;
   float *y = job->y + (block * (int64_t)p->out_plane + (int64_t)row * width) * lanes;
   pleat_pool_walk walk;
+  bool first = true;
   (void)worker;
-  for (int64_t i = 0; i < width * lanes; i++) y[i] = job->w->is_max ? -INFINITY : 0;
-  for (pleat_pool_walk_begin(p, row, &walk); walk.more; pleat_pool_walk_next(p, &walk)) {
-    for (int64_t k = 0; k < p->window.kernel[p->last]; k++) {
-      int64_t first, end;
-      pleat_pool_range(p, k, 0, width, &first, &end);
-      if (first >= end) continue;
-      const int64_t at = walk.offset + pleat_pool_tap_offset(p, k) + first * stride;
-      job->w->code->pool_line(job->w->is_max, false, x + at * lanes, stride * lanes, (int)(end - first),
-                              y + first * lanes);
-    }
-  }
+  for (pleat_pool_walk_begin(p, row, &walk); walk.more; pleat_pool_walk_next(p, &walk))
+    add_taps(job->w, x, walk.offset, y, &first);
+  for (int64_t i = 0; first && i < width * lanes; i++) y[i] = job->w->is_max ? -INFINITY : 0; /* it sees nothing */
   if (!job->w->is_max)
     job->w->code->pool_divide(y, (int)width, p->counted[p->last], (double)pleat_pool_row_count(p, row));
 }

@@ -165,8 +165,10 @@ typedef struct pleat_x86_code {
   void (*clear_lanes)(float *values, int vectors, int channels);
   /* y[row] = act(bias[row] + addend[row] + row of w times x), addend may be NULL; for rows [first, end). */
   void (*rows_times)(const pleat_x86_rows *rows, const float *x, const float *addend, float *y, int first, int end);
-  /* y[i] = max(y[i], x[i * step]), or the sum, over `count` vectors; `first`: of x alone. (pool.inc) */
-  void (*pool_line)(bool is_max, bool first, const float *x, ptrdiff_t step, int count, float *y);
+  /* y[i] = max(y[i], x[i * step + tap * tap_step] of all taps), or the sum, over `count` vectors; `first`: without y.
+   * (pool.inc) */
+  void (*pool_line)(bool is_max, bool first, const float *x, ptrdiff_t step, int taps, ptrdiff_t tap_step, int count,
+                    float *y);
   void (*pool_divide)(float *y, int count, const int64_t *counted, double rows); /* y[i] /= rows * counted[i] */
   void (*pool_plane)(bool is_max, const float *x, int64_t count, float *y);      /* maximum or mean of vectors */
   void (*scale_line)(const float *x, const float *scale, const float *shift, int64_t count,

@@ -121,6 +121,24 @@ START_TEST(gemm_with_activation) {
 }
 END_TEST
 
+START_TEST(conv_transpose_with_activation) {
+  for (size_t i = 0; i < sizeof activations / sizeof activations[0]; i++) {
+    builder b = build_begin(8, 14);
+    model_input(&b, "x", PLEAT_DOUBLE, "2,3,4,5");
+    noise_init(&b, "w", PLEAT_DOUBLE, "3,4,3,3", -1, 1);
+    noise_init(&b, "b", PLEAT_DOUBLE, "4", -1, 1);
+    Onnx__NodeProto *conv = model_node(&b, "ConvTranspose", "conv", "x,w,b", "c");
+    attr_ints(&b, conv, "strides", "2,2");
+    attr_ints(&b, conv, "output_padding", "1,0");
+    Onnx__NodeProto *node = model_node(&b, activations[i].op, "act", "c", "y");
+    if (activations[i].alpha_name != NULL) build_attr_float(&b, node, activations[i].alpha_name, activations[i].alpha);
+    if (activations[i].beta_name != NULL) build_attr_float(&b, node, activations[i].beta_name, activations[i].beta);
+    model_output(&b, "y", PLEAT_DOUBLE, "?");
+    ck_assert_uint_eq(compare_runs(&b, PLEAT_DOUBLE, "2,3,4,5", "FusedConvTranspose", 0), 1);
+  }
+}
+END_TEST
+
 /* BN -> Relu -> Conv: the pre-activation that cannot be folded is one step. */
 START_TEST(lone_norm_with_activation) {
   builder b = build_begin(8, 15);
@@ -335,9 +353,9 @@ Suite *make_suite(void) {
   Suite *suite = suite_create("fold_fuse");
   add_tests(suite, "fused",
             (const TTest *const[]){conv_with_activation, conv_with_residual_and_activation, clip_with_bounds_as_inputs,
-                                   gated_activations, gemm_with_activation, lone_norm_with_activation,
-                                   halfs_are_widened, not_where_it_would_be_seen, pad_before_conv,
-                                   pad_before_pool_stays, matmul_with_bias, conv_integer, conv_integer_stays,
-                                   expand_before_broadcast, NULL});
+                                   gated_activations, conv_transpose_with_activation, gemm_with_activation,
+                                   lone_norm_with_activation, halfs_are_widened, not_where_it_would_be_seen,
+                                   pad_before_conv, pad_before_pool_stays, matmul_with_bias, conv_integer,
+                                   conv_integer_stays, expand_before_broadcast, NULL});
   return suite;
 }

@@ -47,6 +47,44 @@ START_TEST(large_filters) {
 }
 END_TEST
 
+/* The activations of the fused operator, on whole blocks, tails (those that keep zero), and dense outputs. */
+START_TEST(fused) {
+  static const char *const names[] = {"Relu", "LeakyRelu", "Clip", "HardSwish", "Silu", "Sigmoid", "HardSigmoid"};
+  uint64_t seed = 6;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (int k = 0; k < 3; k++) {
+      op_case c;
+      const shape s = square_shape(24, k == 0 ? 32 : k == 1 ? 3 : 20, 7, 2, 2, 0);
+      if (k == 2 && strstr(names[i], "igmoid") != NULL) continue;
+      case_begin(&c, "FusedConvTranspose", 1);
+      set_inputs(&c, &s, true, true, &seed);
+      for (size_t n = 0; n < c.inputs[1]->count; n++) ((float *)c.inputs[1]->data)[n] /= 4;
+      add_window(&c, &s);
+      case_string(&c, "activation", names[i]);
+      case_float(&c, "activation_alpha", i == 2 ? -0.5f : 0.2f);
+      case_float(&c, "activation_beta", 0.7f);
+      check_against_reference(&c, &pleat_x86_conv_transpose, "pleat", ~1u, 1, TOLERANCE, names[i]);
+    }
+  }
+}
+END_TEST
+
+/* What is not finite reaches the outputs of its window, and no lane that is no channel. */
+START_TEST(not_finite) {
+  static const int64_t filters[] = {3, 20, 32};
+  uint64_t seed = 8;
+  for (int i = 0; i < 3; i++) {
+    op_case c;
+    const shape s = square_shape(24, filters[i], 6, 2, 2, 0);
+    case_begin(&c, "ConvTranspose", 22);
+    set_inputs(&c, &s, true, true, &seed);
+    add_window(&c, &s);
+    memcpy(c.inputs[0]->data, F32(NAN, 1, INFINITY, 2, -INFINITY), 5 * sizeof(float));
+    check_against_reference(&c, &pleat_x86_conv_transpose, "", ~1u, 1, TOLERANCE, "not finite");
+  }
+}
+END_TEST
+
 static void check_refused(const shape *s, const char *words) {
   uint64_t seed = 7;
   op_case c;
@@ -80,6 +118,8 @@ Suite *make_suite(void) {
   if (pleat_x86_code_of_cpu() != NULL) {
     tcase_add_loop_test(tcase, any_shape, 0, 3);
     tcase_add_test(tcase, large_filters);
+    tcase_add_test(tcase, fused);
+    tcase_add_test(tcase, not_finite);
     tcase_add_test(tcase, declining);
   } else {
     printf("skipped: this CPU has neither AVX2 nor AVX-512\n");
