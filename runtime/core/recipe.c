@@ -11,6 +11,7 @@
 
 enum {
   BLOCK = 512,           /* elements that are widened to double at a time */
+  MAXIMA = 16,           /* that are looked for at the same time */
   VECTOR_ALIGNMENT = 16, /* what kernels may rely on */
 };
 
@@ -188,16 +189,24 @@ const void *pleat_recipe_in_place(const pleat_recipe *recipe) {
 /* ---- finite or not ---- */
 
 /* Floats without their sign are ordered as their bits are, as signed numbers too: what any vector unit compares. */
+static int32_t larger_magnitude(const unsigned char *src, size_t index, int32_t largest) {
+  int32_t bits; /* at any alignment */
+  memcpy(&bits, src + index * sizeof bits, sizeof bits);
+  bits &= 0x7fffffff;
+  return bits > largest ? bits : largest;
+}
+
+/* Several maxima, which do not wait for each other. */
 static double find_magnitude_of_floats(const unsigned char *src, size_t count) {
-  int32_t largest = 0;
+  int32_t largest[MAXIMA] = {0};
   float value;
-  for (size_t i = 0; i < count; i++) {
-    int32_t bits; /* at any alignment */
-    memcpy(&bits, src + i * sizeof bits, sizeof bits);
-    bits &= 0x7fffffff;
-    largest = bits > largest ? bits : largest;
+  size_t i = 0;
+  for (; i + MAXIMA <= count; i += MAXIMA) {
+    for (size_t j = 0; j < MAXIMA; j++) largest[j] = larger_magnitude(src, i + j, largest[j]);
   }
-  memcpy(&value, &largest, sizeof value);
+  for (; i < count; i++) largest[0] = larger_magnitude(src, i, largest[0]);
+  for (size_t j = 1; j < MAXIMA; j++) largest[0] = largest[j] > largest[0] ? largest[j] : largest[0];
+  memcpy(&value, largest, sizeof value);
   return isfinite(value) ? (double)value : INFINITY;
 }
 

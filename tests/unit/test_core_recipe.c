@@ -218,6 +218,30 @@ START_TEST(finite_or_not) {
 }
 END_TEST
 
+/* One element that is large or not a number is found wherever it is, in any count of elements. */
+START_TEST(finite_or_not_anywhere) {
+  enum { MOST = 40 };
+  static const float elements[] = {1, FLT_MAX, -FLT_MAX, INFINITY, -INFINITY, NAN};
+  double factor = 2;
+  const pleat_factors factors = {
+      .values = &factor, .value_count = 1, .channels = 1, .inner = MOST, .outer = MOST}; /* 1 is the only one to hold */
+  for (size_t count = 1; count <= MOST; count++) {
+    for (size_t at = 0; at < count; at++) {
+      float data[MOST] = {0};
+      const int64_t dims[] = {(int64_t)count};
+      pleat_tensor tensor;
+      pleat_recipe scaled;
+      ck_assert(pleat_tensor_describe(&tensor, PLEAT_FLOAT, 1, dims));
+      tensor.data = data;
+      data[at] = elements[_i];
+      const pleat_recipe recipe = pleat_recipe_of(&tensor, data, NULL);
+      ck_assert(pleat_recipe_scale(arena, &recipe, &factors, &scaled));
+      ck_assert_int_eq(pleat_recipe_is_finite(&scaled), _i == 0);
+    }
+  }
+}
+END_TEST
+
 /* In every type: the largest number holds, and a bit more than that does not. */
 START_TEST(finite_in_every_type) {
   const pleat_dtype dtype = types[_i];
@@ -253,6 +277,7 @@ Suite *make_suite(void) {
   tcase_add_test(tcase, stored_narrower_has_the_wider_range);
   tcase_add_test(tcase, in_place_only_when_aligned_and_as_stored);
   tcase_add_test(tcase, finite_or_not);
+  tcase_add_loop_test(tcase, finite_or_not_anywhere, 0, 6);
   tcase_add_loop_test(tcase, finite_in_every_type, 0, (int)(sizeof types / sizeof types[0]));
   suite_add_tcase(suite, tcase);
   return suite;
