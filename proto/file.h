@@ -40,6 +40,9 @@ pleat_status pleat_output_open(const char *path, pleat_output *out, pleat_error 
 /* That many bytes will be written: a large file has its room on the disk from the start, or fails at once. */
 void pleat_output_reserve(pleat_output *out, size_t size);
 void pleat_output_write(pleat_output *out, const void *data, size_t size);
+/* Room, at least a byte, where the next bytes can be made in place, and taking what was put there. */
+uint8_t *pleat_output_room(const pleat_output *out, size_t *out_size);
+void pleat_output_take(pleat_output *out, size_t size);
 void pleat_output_align(pleat_output *out, size_t alignment); /* writes zeros up to a multiple of a power of two */
 /* Everything is on the disk, still under the temporary name. */
 pleat_status pleat_output_finish(pleat_output *out, pleat_error *error);

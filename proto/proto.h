@@ -44,7 +44,7 @@ void pleat_proto_give_back_all(pleat_proto *proto);
 bool pleat_proto_tensor_is_external(const Onnx__TensorProto *tensor);
 
 /* The bytes of a tensor that is about to be saved: in memory, or computed piece by piece, from `offset` on, into memory
- * aligned to 64. Pieces come in order and begin at multiples of 64. */
+ * of any alignment. Pieces come in order and begin at multiples of 64. */
 typedef struct pleat_proto_stored {
   size_t size;
   const void *data; /* any alignment; NULL: there is nothing, or `fill` gives it */

@@ -21,8 +21,8 @@
 
 enum {
   DATA_ALIGNMENT = 64,
-  PIECE_BYTES = 1 << 17, /* stays in the cache between computing and writing */
-  EXTERNAL_SIZE = 1024   /* what is smaller stays inline with PLEAT_EXTERNAL_FILE, as in ONNX's own tools */
+  PIECE_STEP = 64,     /* computed pieces begin at multiples of this */
+  EXTERNAL_SIZE = 1024 /* what is smaller stays inline with PLEAT_EXTERNAL_FILE, as in ONNX's own tools */
 };
 
 /* A tensor that is computed while it is written. */
@@ -42,7 +42,6 @@ typedef struct saver {
   bool has_data;
   char *data_path;
   computed *first, **end; /* in the order of the message */
-  uint8_t *piece;         /* where they are computed */
   pleat_error *error;
 } saver;
 
@@ -79,12 +78,21 @@ static bool is_place_key(const char *key) {
          strcmp(key, "checksum") == 0;
 }
 
-/* Computes and writes piece by piece. */
-static void write_computed(pleat_output *output, const pleat_proto_stored *bytes, uint8_t *piece) {
-  for (size_t at = 0; at < bytes->size; at += PIECE_BYTES) {
-    const size_t size = bytes->size - at < PIECE_BYTES ? bytes->size - at : PIECE_BYTES;
-    bytes->fill(bytes->user, at, size, piece);
-    pleat_output_write(output, piece, size);
+/* Computes piece by piece where they are written from: in the cache still when the system copies them. */
+static void write_computed(pleat_output *output, const pleat_proto_stored *bytes) {
+  uint8_t few[PIECE_STEP];
+  for (size_t at = 0, size; at < bytes->size; at += size) {
+    const size_t left = bytes->size - at;
+    uint8_t *room = pleat_output_room(output, &size);
+    size = left <= size ? left : size / PIECE_STEP * PIECE_STEP;
+    if (size > 0) {
+      bytes->fill(bytes->user, at, size, room);
+      pleat_output_take(output, size);
+    } else { /* across the end of the room */
+      size = left < PIECE_STEP ? left : PIECE_STEP;
+      bytes->fill(bytes->user, at, size, few);
+      pleat_output_write(output, few, size);
+    }
   }
 }
 
@@ -105,7 +113,7 @@ static pleat_status place_in_file(saver *s, Onnx__TensorProto *tensor, const ple
   }
   tensor->external_data = entries;
   tensor->n_external_data = count;
-  if (bytes->fill != NULL) write_computed(&s->data, bytes, s->piece);
+  if (bytes->fill != NULL) write_computed(&s->data, bytes);
   else pleat_output_write(&s->data, bytes->data, bytes->size);
   return PLEAT_OK;
 }
@@ -222,8 +230,7 @@ static pleat_status rewrite(saver *s, const ProtobufCMessage *message, int depth
 static pleat_status begin(saver *s, const Onnx__ModelProto *model, ProtobufCMessage **out_message) {
   s->end = &s->first;
   s->arena = pleat_arena_create();
-  s->piece = s->arena != NULL ? pleat_arena_aligned(s->arena, PIECE_BYTES, 64) : NULL;
-  if (s->piece == NULL) return PLEAT_OOM(s->error);
+  if (s->arena == NULL) return PLEAT_OOM(s->error);
   PLEAT_TRY(rewrite(s, &model->base, 0, out_message));
   const size_t size = protobuf_c_message_get_packed_size(*out_message);
   return size > PLEAT_LIMIT_MESSAGE_BYTES ? too_large(size, s->error) : PLEAT_OK;
@@ -235,7 +242,6 @@ typedef struct output_buffer {
   ProtobufCBuffer base;
   pleat_output *output;
   const computed *next;
-  uint8_t *piece;
 } output_buffer;
 
 static void append_to_output(ProtobufCBuffer *base, size_t size, const uint8_t *data) {
@@ -244,14 +250,14 @@ static void append_to_output(ProtobufCBuffer *base, size_t size, const uint8_t *
     pleat_output_write(buffer->output, data, size);
     return;
   }
-  write_computed(buffer->output, &buffer->next->bytes, buffer->piece);
+  write_computed(buffer->output, &buffer->next->bytes);
   buffer->next = buffer->next->next;
 }
 
 static pleat_status save_files(saver *s, const ProtobufCMessage *message, pleat_output *output) {
   PLEAT_TRY(pleat_output_open(s->path, output, s->error));
   pleat_output_reserve(output, protobuf_c_message_get_packed_size(message));
-  output_buffer buffer = {.base = {.append = append_to_output}, .output = output, .next = s->first, .piece = s->piece};
+  output_buffer buffer = {.base = {.append = append_to_output}, .output = output, .next = s->first};
   protobuf_c_message_pack_to_buffer(message, &buffer.base);
   assert(buffer.next == NULL);
   PLEAT_TRY(pleat_output_finish(output, s->error));
@@ -285,18 +291,12 @@ typedef struct memory_buffer {
   ProtobufCBuffer base;
   uint8_t *at;
   const computed *next;
-  uint8_t *piece;
 } memory_buffer;
 
 static void append_to_memory(ProtobufCBuffer *base, size_t size, const uint8_t *data) {
   memory_buffer *buffer = (memory_buffer *)base;
   if (buffer->next != NULL && data == (const uint8_t *)buffer->next) {
-    const pleat_proto_stored *bytes = &buffer->next->bytes;
-    for (size_t at = 0; at < size; at += PIECE_BYTES) { /* `buffer->at` has any alignment */
-      const size_t some = size - at < PIECE_BYTES ? size - at : PIECE_BYTES;
-      bytes->fill(bytes->user, at, some, buffer->piece);
-      memcpy(buffer->at + at, buffer->piece, some);
-    }
+    buffer->next->bytes.fill(buffer->next->bytes.user, 0, size, buffer->at);
     buffer->next = buffer->next->next;
   } else if (size > 0) {
     memcpy(buffer->at, data, size);
@@ -315,7 +315,7 @@ pleat_status pleat_proto_pack_model(const Onnx__ModelProto *model, pleat_proto_b
   const size_t size = protobuf_c_message_get_packed_size(message);
   uint8_t *data = malloc(size > 0 ? size : 1);
   if (data == NULL) PLEAT_CHECK(PLEAT_OOM(error));
-  memory_buffer buffer = {.base = {.append = append_to_memory}, .at = data, .next = s.first, .piece = s.piece};
+  memory_buffer buffer = {.base = {.append = append_to_memory}, .at = data, .next = s.first};
   *out_size = protobuf_c_message_pack_to_buffer(message, &buffer.base);
   *out_data = data;
 fail:

@@ -121,14 +121,19 @@ static void multiply_all(const pleat_factors *f, size_t first, size_t count, dou
 
 /* ---- reading ---- */
 
+/* Floats at any alignment. */
 static float load_float(const unsigned char *src, size_t index) {
   float value;
-  memcpy(&value, src + index * sizeof value, sizeof value); /* at any alignment */
+  memcpy(&value, src + index * sizeof value, sizeof value);
   return value;
 }
 
+static void store_float(unsigned char *out, size_t index, float value) {
+  memcpy(out + index * sizeof value, &value, sizeof value);
+}
+
 /* The case that matters: floats with one list of factors. */
-static void read_floats(const pleat_recipe *recipe, size_t first, size_t count, float *out) {
+static void read_floats(const pleat_recipe *recipe, size_t first, size_t count, unsigned char *out) {
   const pleat_factors *f = recipe->factors;
   const unsigned char *src = (const unsigned char *)recipe->tensor.data + first * sizeof(float);
   walk w = start_walk(f, first);
@@ -136,9 +141,10 @@ static void read_floats(const pleat_recipe *recipe, size_t first, size_t count, 
     const size_t end = w.run < count - i ? i + w.run : count;
     const double *factor = w.group + w.channel;
     if (f->inner == 1) {
-      for (; i < end; i++) out[i] = (float)((double)load_float(src, i) * *factor++);
+      for (; i < end; i++) store_float(out, i, (float)((double)load_float(src, i) * *factor++));
     } else {
-      for (; i < end; i++) out[i] = (float)((double)load_float(src, i) * *factor);
+      const double by = *factor;
+      for (; i < end; i++) store_float(out, i, (float)((double)load_float(src, i) * by));
     }
   }
 }
@@ -161,7 +167,7 @@ static void read_block(const pleat_recipe *recipe, size_t first, size_t count, v
 void pleat_recipe_read(const pleat_recipe *recipe, pleat_dtype dtype, size_t first, size_t count, void *out) {
   const pleat_dtype own = recipe->tensor.dtype;
   const pleat_factors *f = recipe->factors;
-  double block[2 * BLOCK]; /* room for any type of a real number */
+  double block[2 * BLOCK], other[2 * BLOCK]; /* room for any type of a real number */
   if (count == 0) return;
   if (recipe->stored == dtype && own == dtype && f == NULL) {
     const size_t size = pleat_dtype_size(own);
@@ -176,7 +182,8 @@ void pleat_recipe_read(const pleat_recipe *recipe, pleat_dtype dtype, size_t fir
   for (size_t at = 0; at < count; at += BLOCK) {
     const size_t n = count - at < BLOCK ? count - at : BLOCK;
     read_block(recipe, first + at, n, block);
-    pleat_convert(own, block, dtype, (char *)out + at * size, n, NULL);
+    if (own != dtype) pleat_convert(own, block, dtype, other, n, NULL);
+    memcpy((char *)out + at * size, own != dtype ? other : block, n * size);
   }
 }
 

@@ -47,7 +47,7 @@ bool pleat_recipe_copy(pleat_arena *arena, const pleat_recipe *recipe, pleat_rec
 bool pleat_recipe_is_finite(pleat_recipe *recipe);
 
 /* Computes the elements first to first + count - 1, dense, as elements of `dtype` (rounded to the recipe's own type
- * before). */
+ * before), into memory of any alignment. */
 void pleat_recipe_read(const pleat_recipe *recipe, pleat_dtype dtype, size_t first, size_t count, void *out);
 
 /* Where the constant lies as it is: no factors, aligned for vectors. NULL: it has to be read. */

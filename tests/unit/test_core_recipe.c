@@ -64,7 +64,7 @@ static double stored_at(const pleat_recipe *recipe, size_t i) {
   return pleat_load_f64(recipe->tensor.dtype, element, 0);
 }
 
-/* Reads the recipe whole and in pieces of odd sizes, and compares with `expected` rounded once. */
+/* Reads the recipe whole, in pieces of odd sizes and to any alignment, and compares with `expected` rounded once. */
 static void check_read(const pleat_recipe *recipe, const double *expected) {
   const pleat_dtype dtype = recipe->tensor.dtype;
   const size_t size = pleat_dtype_size(dtype);
@@ -77,6 +77,11 @@ static void check_read(const pleat_recipe *recipe, const double *expected) {
   }
   ck_assert_mem_eq(whole, rounded, COUNT * size);
   ck_assert_mem_eq(pieces, rounded, COUNT * size);
+  for (size_t shift = 1; shift < 4; shift++) {
+    _Alignas(64) char shifted[sizeof rounded + ROOM];
+    pleat_recipe_read(recipe, dtype, 0, COUNT, shifted + shift);
+    ck_assert_mem_eq(shifted + shift, rounded, COUNT * size);
+  }
 }
 
 START_TEST(one_list_of_factors) {

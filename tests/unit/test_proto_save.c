@@ -365,7 +365,10 @@ static void fill_counting(const void *user, size_t offset, size_t size, void *ou
   if (offset != 0) ck_assert_uint_eq(offset, next_offset);
   ck_assert_uint_eq(offset % 64, 0);
   next_offset = offset + size;
-  for (size_t i = 0; i < size / sizeof(float); i++) ((float *)out)[i] = *first - (float)(offset / sizeof(float) + i);
+  for (size_t i = 0; i < size / sizeof(float); i++) {
+    const float value = *first - (float)(offset / sizeof(float) + i);
+    memcpy((char *)out + i * sizeof value, &value, sizeof value); /* at any alignment */
+  }
 }
 
 static const float first_value = -1;
