@@ -1,8 +1,13 @@
 /* Reading files by mapping them, and writing them so that a failure never leaves half a file under the final name.
  *
- * Writing goes to "<path>.tmp-<pid>-<n>", which is flushed to the disk and renamed. The new name is a new inode: a
- * mapping of the old file, from which the data may come, stays good. Permissions are what the umask leaves, as for any
- * new file; what is not a regular file (a device, a folder) is not replaced.
+ * Writing goes to "<path>.tmp-<pid>-<n>", which is renamed. The new name is a new inode: a mapping of the old file,
+ * from which the data may come, stays good. Permissions are what the umask leaves, as for any new file; what is not a
+ * regular file (a device, a folder) is not replaced.
+ *
+ * The disk is waited for only where a file is replaced. There the flush before the rename is what keeps a crash of the
+ * whole system from leaving neither the old content nor the new. Where nothing had the name there is nothing to lose:
+ * after such a crash a file written a moment ago may be missing or short, as it may be after cp, and the source is
+ * still there. The wait would cost as much as the copy.
  *
  * Bytes go to the system in blocks that begin and end at multiples of their size in the file: the page cache then takes
  * each as one large piece of memory, at two thirds of the cost of blocks that lie across its own borders. */
@@ -124,9 +129,11 @@ pleat_status pleat_output_open(const char *path, pleat_output *out, pleat_error 
   if (*path == 0) {
     PLEAT_CHECK(pleat_fail(error, PLEAT_INVALID_ARGUMENT, "the name of the file to write is empty"));
   }
-  if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
+  const bool exists = stat(path, &info) == 0;
+  if (exists && !S_ISREG(info.st_mode)) {
     PLEAT_CHECK(pleat_fail(error, PLEAT_IO_ERROR, "exists and is not a regular file: choose another name"));
   }
+  out->flushes = exists || errno != ENOENT; /* what cannot be looked at may be there */
   out->path = strdup(path);
   out->buffer = malloc(BUFFER_BYTES);
   if (out->path == NULL || out->buffer == NULL) PLEAT_CHECK(PLEAT_OOM(error));
@@ -150,7 +157,7 @@ void pleat_output_reserve(pleat_output *out, size_t size) {
 /* The disk begins with what is written while the rest is still computed: the flush at the end has less to wait for. */
 static void start_writing(pleat_output *out) {
 #ifdef SYNC_FILE_RANGE_WRITE
-  if (out->written - out->started < START_BYTES) return;
+  if (!out->flushes || out->written - out->started < START_BYTES) return;
   (void)sync_file_range(out->fd, (off_t)out->started, (off_t)(out->written - out->started), SYNC_FILE_RANGE_WRITE);
   out->started = out->written;
 #else
@@ -212,7 +219,7 @@ void pleat_output_align(pleat_output *out, size_t alignment) {
 pleat_status pleat_output_finish(pleat_output *out, pleat_error *error) {
   flush_buffer(out);
   /* EINVAL: a file system without fsync. */
-  if (out->error == 0 && fsync(out->fd) != 0 && errno != EINVAL) out->error = errno;
+  if (out->flushes && out->error == 0 && fsync(out->fd) != 0 && errno != EINVAL) out->error = errno;
   if (close(out->fd) != 0 && out->error == 0) out->error = errno;
   out->fd = -1;
   if (out->error == 0) return PLEAT_OK;
@@ -243,7 +250,7 @@ pleat_status pleat_output_publish(pleat_output *out, pleat_error *error) {
   }
   free(out->temporary);
   out->temporary = NULL;
-  sync_folder(out->path);
+  if (out->flushes) sync_folder(out->path);
   return PLEAT_OK;
 }
 

@@ -29,6 +29,7 @@ typedef struct pleat_output {
   size_t written;  /* handed to the system */
   size_t started;  /* of those, what the disk was asked to begin with */
   size_t used;
+  bool flushes; /* a file is replaced: the new one is on the disk before it takes the name */
   char *path, *temporary;
   uint8_t *buffer;
 } pleat_output;
@@ -44,7 +45,7 @@ void pleat_output_write(pleat_output *out, const void *data, size_t size);
 uint8_t *pleat_output_room(const pleat_output *out, size_t *out_size);
 void pleat_output_take(pleat_output *out, size_t size);
 void pleat_output_align(pleat_output *out, size_t alignment); /* writes zeros up to a multiple of a power of two */
-/* Everything is on the disk, still under the temporary name. */
+/* Everything is written (and, with `flushes`, on the disk), still under the temporary name. */
 pleat_status pleat_output_finish(pleat_output *out, pleat_error *error);
 /* The file has its name. */
 pleat_status pleat_output_publish(pleat_output *out, pleat_error *error);

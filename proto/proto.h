@@ -56,9 +56,9 @@ typedef struct pleat_proto_stored {
 typedef pleat_status (*pleat_proto_bytes_fn)(void *user, const Onnx__TensorProto *tensor, pleat_proto_stored *out,
                                              pleat_error *error);
 
-/* Writes a ModelProto to a temporary file beside `path`, flushes it and renames it. Streams: nothing the size of the
- * weights is allocated. What has a `fill` is saved as raw_data, or outside where its data_location says EXTERNAL.
- * Tensors whose data_location is EXTERNAL are written to one file beside it ("<name of
+/* Writes a ModelProto to a temporary file beside `path`, flushes it where it replaces a file, and renames it. Streams:
+ * nothing the size of the weights is allocated. What has a `fill` is saved as raw_data, or outside where its
+ * data_location says EXTERNAL. Tensors whose data_location is EXTERNAL are written to one file beside it ("<name of
  * path>.data", likewise by temporary name and rename, with offset and length rewritten, 64-byte aligned), or with
  * PLEAT_EXTERNAL_INLINE into the .onnx; with PLEAT_EXTERNAL_FILE, so are those with raw_data of 1 KiB and more. */
 pleat_status pleat_proto_save(const Onnx__ModelProto *model, const char *path, pleat_external external,

@@ -8,7 +8,8 @@
  * record of what computes them. protobuf-c appends fields in the order in which the rewriting found them, so the next
  * record of the list is known by its address, and no other data is ever taken for one.
  *
- * Both files are complete on the disk before the first one is renamed; the data comes first. */
+ * Both files are complete, on the disk where either replaces a file, before the first one is renamed; the data comes
+ * first. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -256,6 +257,8 @@ static void append_to_output(ProtobufCBuffer *base, size_t size, const uint8_t *
 
 static pleat_status save_files(saver *s, const ProtobufCMessage *message, pleat_output *output) {
   PLEAT_TRY(pleat_output_open(s->path, output, s->error));
+  if (s->has_data)
+    output->flushes = s->data.flushes = output->flushes || s->data.flushes; /* neither without the other */
   pleat_output_reserve(output, protobuf_c_message_get_packed_size(message));
   output_buffer buffer = {.base = {.append = append_to_output}, .output = output, .next = s->first};
   protobuf_c_message_pack_to_buffer(message, &buffer.base);

@@ -144,7 +144,7 @@ static int visit(const char *path, const struct stat *info, int kind, struct FTW
 }
 
 START_TEST(round_trip) {
-  /* In memory where that is possible: every file that is written is flushed. */
+  /* In memory where that is possible: every file that is replaced is flushed. */
   strcpy(scratch, access("/dev/shm", W_OK) == 0 ? "/dev/shm/pleat-corpus-XXXXXX" : "/tmp/pleat-corpus-XXXXXX");
   int fd = mkstemp(scratch);
   ck_assert_int_ge(fd, 0);
