@@ -1,17 +1,11 @@
 /* Folding inside of the bodies of If, Loop and Scan, and at their borders: how many nodes are left, bodies included,
  * and that the values stay. A body is folded for itself: what lies outside of it may be read by others. */
+#include "flow_case.h"
 #include "fold_check.h"
 
 enum { OPSET = 13 };
 
 /* ---- bodies ---- */
-
-static void body_input(builder *b, Onnx__GraphProto *body, const char *name, pleat_dtype dtype, const char *shape) {
-  ADD(b, body->input, body->n_input, info_of(b, name, dtype, shape));
-}
-static void body_output(builder *b, Onnx__GraphProto *body, const char *name, pleat_dtype dtype) {
-  ADD(b, body->output, body->n_output, info_of(b, name, dtype, "?"));
-}
 
 /* Constants of `graph`, which may be the main graph: then a body captures them. */
 static void init_in(builder *b, Onnx__GraphProto *graph, const char *name, const char *shape, double low, double high) {
@@ -49,23 +43,6 @@ static const char *condition(builder *b, bool turned) {
   if (turned) model_node(b, "Not", "not", "c", "not_c");
   return turned ? "not_c" : "c";
 }
-static void add_if(builder *b, Onnx__GraphProto *graph, const char *c, const char *output, Onnx__GraphProto *then,
-                   Onnx__GraphProto *otherwise) {
-  Onnx__NodeProto *node = build_node(b, graph, "If", "if", c, output);
-  build_attr_graph(b, node, "then_branch", then);
-  build_attr_graph(b, node, "else_branch", otherwise);
-}
-
-static Onnx__GraphProto *loop_body(builder *b, const char *state_shape) {
-  Onnx__GraphProto *body = build_graph(b, "body");
-  body_input(b, body, "i", PLEAT_INT64, "");
-  body_input(b, body, "go", PLEAT_BOOL, "");
-  body_input(b, body, "s", PLEAT_DOUBLE, state_shape);
-  build_node(b, body, "Identity", "", "go", "go_out");
-  body_output(b, body, "go_out", PLEAT_BOOL);
-  return body;
-}
-
 /* ---- If ---- */
 
 START_TEST(norms_in_both_branches) {
@@ -81,7 +58,7 @@ START_TEST(norms_in_both_branches) {
     parameters_in(&b, otherwise, "e_");
     conv_and_norm(&b, otherwise, "x", "v", "e_", "conv2", "bn2", "ey");
     body_output(&b, otherwise, "ey", PLEAT_DOUBLE);
-    add_if(&b, b.graph, c, "y", then, otherwise);
+    add_if(&b, b.graph, "if", c, "y", then, otherwise);
     fold_output(&b, "y");
     check_fold(&b, (fold_expectation){.inputs = {"2,3,5,5", ""}, .nodes = turned ? 4 : 3, .target = "conv"});
   }
@@ -103,7 +80,7 @@ START_TEST(branches_share_captured_weights) {
     body_output(&b, then, "ty", PLEAT_DOUBLE);
     conv_and_norm(&b, otherwise, "r", "w", "e_", "conv2", "bn2", "ey");
     body_output(&b, otherwise, "ey", PLEAT_DOUBLE);
-    add_if(&b, b.graph, c, "y", then, otherwise);
+    add_if(&b, b.graph, "if", c, "y", then, otherwise);
     fold_output(&b, "y");
     pleat_model *folded = check_fold_keeping(
         &b, (fold_expectation){.inputs = {"2,3,5,5", ""}, .nodes = turned ? 6 : 5, .target = "conv"});
@@ -125,7 +102,7 @@ START_TEST(norm_before_a_convolution_in_a_branch) {
   body_output(&b, then, "ty", PLEAT_DOUBLE);
   build_node(&b, otherwise, "Neg", "neg", "x", "ey");
   body_output(&b, otherwise, "ey", PLEAT_DOUBLE);
-  add_if(&b, b.graph, c, "y", then, otherwise);
+  add_if(&b, b.graph, "if", c, "y", then, otherwise);
   fold_output(&b, "y");
   check_fold(&b, (fold_expectation){.inputs = {"2,3,5,5", ""}, .nodes = 3, .target = "conv"});
 }
@@ -144,7 +121,7 @@ START_TEST(norm_of_a_captured_convolution) {
     body_output(&b, then, "ty", PLEAT_DOUBLE);
     build_node(&b, otherwise, "Relu", "relu", "h", "ey");
     body_output(&b, otherwise, "ey", PLEAT_DOUBLE);
-    add_if(&b, b.graph, c, "y", then, otherwise);
+    add_if(&b, b.graph, "if", c, "y", then, otherwise);
     fold_output(&b, "y");
     check_fold(&b, (fold_expectation){.inputs = {"2,3,5,5", ""},
                                       .nodes = turned ? 5 : 4,
@@ -168,7 +145,7 @@ START_TEST(norm_behind_an_if) {
       build_node(&b, branches[i], "Conv", i == 0 ? "conv" : "conv2", i == 0 ? "x,w" : "x,v", i == 0 ? "ty" : "ey");
       body_output(&b, branches[i], i == 0 ? "ty" : "ey", PLEAT_DOUBLE);
     }
-    add_if(&b, b.graph, c, "h", branches[0], branches[1]);
+    add_if(&b, b.graph, "if", c, "h", branches[0], branches[1]);
     parameters_in(&b, b.graph, "");
     norm(&b, b.graph, "bn", "h", "", "y");
     fold_output(&b, "y");
@@ -193,7 +170,7 @@ START_TEST(convolution_that_a_branch_reads) {
   body_output(&b, then, "ty", PLEAT_DOUBLE);
   build_node(&b, otherwise, "Neg", "neg", "n", "ey");
   body_output(&b, otherwise, "ey", PLEAT_DOUBLE);
-  add_if(&b, b.graph, c, "y", then, otherwise);
+  add_if(&b, b.graph, "if", c, "y", then, otherwise);
   fold_output(&b, "y");
   check_fold(&b, (fold_expectation){.inputs = {"2,3,5,5", ""},
                                     .nodes = 5,
@@ -208,7 +185,7 @@ END_TEST
 /* s -> BN(Conv(s)), three times; every state is stacked as well. */
 static void check_loop(bool captured, const char *state_shape) {
   builder b = fold_begin(OPSET, "2,3,4,4");
-  Onnx__GraphProto *body = loop_body(&b, state_shape), *home = captured ? b.graph : body;
+  Onnx__GraphProto *body = loop_body(&b, PLEAT_DOUBLE, state_shape), *home = captured ? b.graph : body;
   INTS_INIT(&b, "trips", "", 3);
   init_in(&b, home, "w", "3,3,1,1", -0.5, 0.5);
   parameters_in(&b, home, "");
@@ -238,7 +215,7 @@ END_TEST
 /* Its own scale is carried from one iteration to the next. */
 START_TEST(norm_whose_scale_is_carried) {
   builder b = fold_begin(OPSET, "2,3,4,4");
-  Onnx__GraphProto *body = loop_body(&b, "2,3,4,4");
+  Onnx__GraphProto *body = loop_body(&b, PLEAT_DOUBLE, "2,3,4,4");
   INTS_INIT(&b, "trips", "", 3);
   init_in(&b, b.graph, "w", "3,3,1,1", -0.5, 0.5);
   parameters_in(&b, b.graph, "");
@@ -258,7 +235,7 @@ END_TEST
 /* An If in the body of a Loop, with the weights two graphs further out. */
 START_TEST(branch_inside_of_a_loop) {
   builder b = fold_begin(OPSET, "2,3,4,4");
-  Onnx__GraphProto *body = loop_body(&b, "2,3,4,4");
+  Onnx__GraphProto *body = loop_body(&b, PLEAT_DOUBLE, "2,3,4,4");
   Onnx__GraphProto *then = build_graph(&b, "then"), *otherwise = build_graph(&b, "otherwise");
   INTS_INIT(&b, "trips", "", 4);
   INTS_INIT(&b, "two", "", 2);
@@ -269,7 +246,7 @@ START_TEST(branch_inside_of_a_loop) {
   body_output(&b, then, "ty", PLEAT_DOUBLE);
   build_node(&b, otherwise, "Tanh", "tanh", "s", "ey");
   body_output(&b, otherwise, "ey", PLEAT_DOUBLE);
-  add_if(&b, body, "early", "r", then, otherwise);
+  add_if(&b, body, "if", "early", "r", then, otherwise);
   body_output(&b, body, "r", PLEAT_DOUBLE);
   build_attr_graph(&b, model_node(&b, "Loop", "loop", "trips,,x", "y"), "body", body);
   fold_output(&b, "y");
@@ -279,7 +256,7 @@ END_TEST
 
 START_TEST(norm_behind_a_loop) {
   builder b = fold_begin(OPSET, "2,3,4,4");
-  Onnx__GraphProto *body = loop_body(&b, "2,3,4,4");
+  Onnx__GraphProto *body = loop_body(&b, PLEAT_DOUBLE, "2,3,4,4");
   INTS_INIT(&b, "trips", "", 3);
   init_in(&b, b.graph, "w", "3,3,1,1", -0.5, 0.5);
   build_node(&b, body, "Conv", "conv", "s,w", "r");

@@ -1,24 +1,8 @@
 /* Running control flow: If, Loop and Scan against values worked out by hand, with bodies whose shapes are known ahead,
  * known only while running, and changing from one iteration to the next. */
-#include "model_builder.h"
+#include "flow_case.h"
 
 /* ---- bodies ---- */
-
-static void body_input(builder *b, Onnx__GraphProto *body, const char *name, pleat_dtype dtype, const char *shape) {
-  ADD(b, body->input, body->n_input, info_of(b, name, dtype, shape));
-}
-static void body_output(builder *b, Onnx__GraphProto *body, const char *name, pleat_dtype dtype) {
-  ADD(b, body->output, body->n_output, info_of(b, name, dtype, "?"));
-}
-
-/* If of two bodies that `then` and `otherwise` build; both give what is named in `outputs`, prefixed "t_" and "e_". */
-static Onnx__NodeProto *add_if(builder *b, Onnx__GraphProto *graph, const char *name, const char *condition,
-                               const char *outputs, Onnx__GraphProto *then, Onnx__GraphProto *otherwise) {
-  Onnx__NodeProto *node = build_node(b, graph, "If", name, condition, outputs);
-  build_attr_graph(b, node, "then_branch", then);
-  build_attr_graph(b, node, "else_branch", otherwise);
-  return node;
-}
 
 /* A branch of one node, named after it. */
 static Onnx__GraphProto *branch(builder *b, const char *op, const char *inputs, const char *output) {
@@ -26,17 +10,6 @@ static Onnx__GraphProto *branch(builder *b, const char *op, const char *inputs, 
   build_node(b, graph, op, output, inputs, output);
   body_output(b, graph, output, PLEAT_FLOAT);
   return graph;
-}
-
-/* The body of a Loop whose condition is handed on, with one float state "s". */
-static Onnx__GraphProto *loop_body(builder *b, const char *state_shape) {
-  Onnx__GraphProto *body = build_graph(b, "body");
-  body_input(b, body, "i", PLEAT_INT64, "");
-  body_input(b, body, "go", PLEAT_BOOL, "");
-  body_input(b, body, "s", PLEAT_FLOAT, state_shape);
-  build_node(b, body, "Identity", "", "go", "go_out");
-  body_output(b, body, "go_out", PLEAT_BOOL);
-  return body;
 }
 
 static pleat_tensor *flag(bool value) {
@@ -181,7 +154,7 @@ static builder doubling_loop(const char *inputs) {
   builder b = build_begin(8, 13);
   model_input(&b, "x", PLEAT_FLOAT, "2");
   model_init(&b, "two", PLEAT_FLOAT, "", (const double[]){2});
-  Onnx__GraphProto *body = loop_body(&b, "2");
+  Onnx__GraphProto *body = loop_body(&b, PLEAT_FLOAT, "2");
   build_node(&b, body, "Mul", "", "s,two", "d");
   build_node(&b, body, "Add", "", "d,x", "r");
   build_node(&b, body, "Neg", "", "s", "v");
@@ -276,7 +249,7 @@ START_TEST(loop_whose_state_grows) {
   builder b = build_begin(8, 13);
   model_input(&b, "x", PLEAT_FLOAT, "1");
   INTS_INIT(&b, "trips", "", 3);
-  Onnx__GraphProto *body = loop_body(&b, "?");
+  Onnx__GraphProto *body = loop_body(&b, PLEAT_FLOAT, "?");
   build_node(&b, body, "Neg", "", "s", "n");
   build_attr_int(&b, build_node(&b, body, "Concat", "", "s,n", "r"), "axis", 0);
   build_attr_int(&b, build_node(&b, body, "ReduceSum", "", "s", "sum"), "keepdims", 0);
@@ -304,7 +277,7 @@ START_TEST(loop_whose_states_change_places) {
   model_input(&b, "y", PLEAT_FLOAT, "2");
   model_input(&b, "z", PLEAT_FLOAT, "2");
   INTS_INIT(&b, "trips", "", 5);
-  Onnx__GraphProto *body = loop_body(&b, "2");
+  Onnx__GraphProto *body = loop_body(&b, PLEAT_FLOAT, "2");
   body_input(&b, body, "t", PLEAT_FLOAT, "2");
   body_input(&b, body, "u", PLEAT_FLOAT, "2");
   build_node(&b, body, "Identity", "", "t", "s_out");
@@ -368,7 +341,7 @@ START_TEST(nested_loops) {
   builder b = build_begin(8, 13);
   model_input(&b, "x", PLEAT_FLOAT, "2");
   INTS_INIT(&b, "trips", "", 4);
-  Onnx__GraphProto *inner = build_graph(&b, "inner"), *body = loop_body(&b, "2");
+  Onnx__GraphProto *inner = build_graph(&b, "inner"), *body = loop_body(&b, PLEAT_FLOAT, "2");
   body_input(&b, inner, "j", PLEAT_INT64, "");
   body_input(&b, inner, "on", PLEAT_BOOL, "");
   body_input(&b, inner, "p", PLEAT_FLOAT, "2");
@@ -499,7 +472,7 @@ START_TEST(steps_of_bodies) {
     builder b = build_begin(8, 13);
     model_input(&b, "x", PLEAT_FLOAT, "2");
     INTS_INIT(&b, "trips", "", 3);
-    Onnx__GraphProto *body = loop_body(&b, "2");
+    Onnx__GraphProto *body = loop_body(&b, PLEAT_FLOAT, "2");
     INTS_INIT(&b, "one", "", 1);
     build_node(&b, body, "Less", "", known ? "trips,one" : "i,one", "c");
     add_if(&b, body, "choice", "c", "r", branch(&b, "Neg", "s", "t"), branch(&b, "Exp", "s", "e"));
@@ -533,7 +506,7 @@ START_TEST(errors_name_both_nodes) {
   builder b = build_begin(8, 13);
   model_input(&b, "x", PLEAT_FLOAT, "N");
   INTS_INIT(&b, "trips", "", 3);
-  Onnx__GraphProto *body = loop_body(&b, "?"), *inner = branch(&b, "Add", "s,pair", "sum");
+  Onnx__GraphProto *body = loop_body(&b, PLEAT_FLOAT, "?"), *inner = branch(&b, "Add", "s,pair", "sum");
   model_init(&b, "pair", PLEAT_FLOAT, "2", (const double[]){1, 2});
   add_if(&b, body, "choice", "go", "r", inner, branch(&b, "Identity", "s", "e"));
   body_output(&b, body, "r", PLEAT_FLOAT);
@@ -547,7 +520,7 @@ START_TEST(slices_of_other_shapes) {
   builder b = build_begin(8, 13);
   model_input(&b, "x", PLEAT_FLOAT, "1");
   INTS_INIT(&b, "trips", "", 3);
-  Onnx__GraphProto *body = loop_body(&b, "?");
+  Onnx__GraphProto *body = loop_body(&b, PLEAT_FLOAT, "?");
   build_attr_int(&b, build_node(&b, body, "Concat", "", "s,s", "r"), "axis", 0);
   body_output(&b, body, "r", PLEAT_FLOAT);
   body_output(&b, body, "s", PLEAT_FLOAT);
@@ -573,7 +546,7 @@ START_TEST(bodies_of_other_counts) {
   builder b = build_begin(8, 13);
   model_input(&b, "x", PLEAT_FLOAT, "2");
   INTS_INIT(&b, "trips", "", 3);
-  Onnx__GraphProto *body = loop_body(&b, "2");
+  Onnx__GraphProto *body = loop_body(&b, PLEAT_FLOAT, "2");
   body_output(&b, body, "s", PLEAT_FLOAT);
   build_attr_graph(&b, model_node(&b, "Loop", "loop", "trips,,x,x", "y"), "body", body);
   model_output(&b, "y", PLEAT_FLOAT, "?");
