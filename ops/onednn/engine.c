@@ -41,7 +41,10 @@ dnnl_engine_t pleat_dnn_engine(void) {
 }
 
 int pleat_dnn_enter(int threads) {
-  if (threads > 1) is_omp_awake = true;
+  if (threads > 1) {
+    is_omp_awake = true;
+    pleat_parallel_hush();
+  }
   const int before = omp_get_max_threads();
   if (before != threads) omp_set_num_threads(threads);
   return before;

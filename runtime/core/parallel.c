@@ -32,7 +32,7 @@ static struct {
   _Atomic(work *) work; /* NULL: none to be had */
   atomic_uint epoch;    /* changes with each piece of work, and when threads shall end */
   atomic_int inside, sleeping;
-  atomic_bool busy, ending;
+  atomic_bool busy, ending, hushed;
   _Atomic(void (*)(void)) quiet_rival;
 } pool = {.changing = PTHREAD_MUTEX_INITIALIZER};
 
@@ -65,10 +65,10 @@ static void sleep_for_epoch(unsigned seen) {
   while (sem_wait(&pool.wake) != 0) continue; /* a signal came */
 }
 
-/* Until there is a new epoch: watching at first, then asleep. */
+/* Until there is a new epoch: watching at first, then (or at once, when hushed) asleep. */
 static unsigned wait_for_epoch(unsigned seen) {
   unsigned epoch;
-  for (int turns = 0; turns < PAUSES + YIELDS; rest(&turns)) {
+  for (int turns = 0; turns < PAUSES + YIELDS && !atomic_load(&pool.hushed); rest(&turns)) {
     epoch = atomic_load(&pool.epoch);
     if (epoch != seen) return epoch;
   }
@@ -110,6 +110,7 @@ void pleat_parallel(int threads, int64_t items, void (*run)(void *job, int64_t i
   atomic_init(&w.next, 0);
   atomic_init(&w.seats, 1);
   atomic_store(&pool.work, &w);
+  if (atomic_load(&pool.hushed)) atomic_store(&pool.hushed, false);
   begin_epoch();
   do_items(&w, 0);
   atomic_store(&pool.work, NULL);
@@ -140,6 +141,10 @@ void pleat_parallel_ranges(int threads, int64_t count, void (*run)(void *job, in
 
 void pleat_parallel_set_rival(void (*quiet)(void)) {
   atomic_store(&pool.quiet_rival, quiet);
+}
+
+void pleat_parallel_hush(void) {
+  if (!atomic_load(&pool.hushed)) atomic_store(&pool.hushed, true);
 }
 
 /* ---- the threads ---- */

@@ -34,6 +34,11 @@ void pleat_parallel_ranges(int threads, int64_t count, void (*run)(void *job, in
  * thread before work is shared out here, and shall send to sleep what the same thread has woken, or return at once. */
 void pleat_parallel_set_rival(void (*quiet)(void));
 
+/* The same the other way: until there is work here again, the threads sleep instead of watching for it. For whoever
+ * wants the cores for threads of another library: one of those that begins beside a watching thread may be put on the
+ * core of the thread that waits for it, and lose a time slice (3 ms) there. */
+void pleat_parallel_hush(void);
+
 /* Has threads for work on up to `threads` of them, from now to the release. As many as the system gives: work is done
  * in any case. */
 void pleat_parallel_retain(int threads);
