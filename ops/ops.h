@@ -117,6 +117,7 @@ typedef struct pleat_call {
   /* prepare: how to read each input that is constant, for ops/packs.h; NULL: all data that is known is there. */
   const pleat_recipe *const *recipes;
   struct pleat_pack_list *packs; /* prepare: the packs that the plan holds; NULL: there is no plan */
+  bool rival_threads;            /* set by prepare: run wakes threads that are not core/parallel.h's */
   double work;                   /* prepare: elements or multiply-adds, whichever is more; 0: not known */
   int threads;                   /* how many threads run may use: see pleat_call_share() and core/parallel.h */
   pleat_arena *arena; /* prepare: lives as long as the state. run: lives until the outputs were handed out (strings,

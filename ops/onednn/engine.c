@@ -17,20 +17,16 @@ static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
 static dnnl_engine_t cpu_engine;
 static dnnl_stream_t cpu_stream;
 
-/* OpenMP's threads spin for milliseconds after a region, on the cores that ours want next. Those of this thread end
- * when the work goes over to ours; within a series of oneDNN's steps they stay. */
-static _Thread_local bool is_omp_awake;
-
-static void quiet_omp(void) {
-  if (!is_omp_awake) return;
-  is_omp_awake = false;
-  omp_pause_resource_all(omp_pause_soft);
+/* Work of ours, done by OpenMP's threads: see core/parallel.h. */
+static void share_by_omp(int threads, int64_t items, void (*run)(void *job, int64_t item, int worker), void *job) {
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+  for (int64_t item = 0; item < items; item++) run(job, item, omp_get_thread_num());
 }
 
 static void make_engine(void) {
   dnnl_engine_t engine = NULL;
   if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success) return;
-  pleat_parallel_set_rival(quiet_omp);
+  pleat_parallel_set_rival(share_by_omp);
   if (dnnl_stream_create(&cpu_stream, engine, dnnl_stream_default_flags) == dnnl_success) cpu_engine = engine;
   else dnnl_engine_destroy(engine);
 }
@@ -41,10 +37,6 @@ dnnl_engine_t pleat_dnn_engine(void) {
 }
 
 int pleat_dnn_enter(int threads) {
-  if (threads > 1) {
-    is_omp_awake = true;
-    pleat_parallel_hush();
-  }
   const int before = omp_get_max_threads();
   if (before != threads) omp_set_num_threads(threads);
   return before;
@@ -128,6 +120,7 @@ static pleat_status add_arg(pleat_call *call, pleat_dnn_arg arg) {
 }
 
 pleat_status pleat_dnn_build(pleat_call *call, dnnl_primitive_desc_t pd) {
+  call->rival_threads = call->threads > 1;
   pleat_dnn *dnn = call->state;
   const dnnl_memory_desc_t *scratch = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
   pleat_status status = PLEAT_OK;

@@ -32,9 +32,12 @@ static struct {
   _Atomic(work *) work; /* NULL: none to be had */
   atomic_uint epoch;    /* changes with each piece of work, and when threads shall end */
   atomic_int inside, sleeping;
-  atomic_bool busy, ending, hushed;
-  _Atomic(void (*)(void)) quiet_rival;
+  atomic_bool busy, ending;
 } pool = {.changing = PTHREAD_MUTEX_INITIALIZER};
+
+typedef void share(int threads, int64_t items, void (*run)(void *job, int64_t item, int worker), void *job);
+static _Atomic(share *) rival;
+static _Thread_local bool uses_rival;
 
 static void rest(int *turns) {
   if (++*turns <= PAUSES) {
@@ -65,10 +68,10 @@ static void sleep_for_epoch(unsigned seen) {
   while (sem_wait(&pool.wake) != 0) continue; /* a signal came */
 }
 
-/* Until there is a new epoch: watching at first, then (or at once, when hushed) asleep. */
+/* Until there is a new epoch: watching at first, then asleep. */
 static unsigned wait_for_epoch(unsigned seen) {
   unsigned epoch;
-  for (int turns = 0; turns < PAUSES + YIELDS && !atomic_load(&pool.hushed); rest(&turns)) {
+  for (int turns = 0; turns < PAUSES + YIELDS; rest(&turns)) {
     epoch = atomic_load(&pool.epoch);
     if (epoch != seen) return epoch;
   }
@@ -99,18 +102,20 @@ static void begin_epoch(void) {
 }
 
 void pleat_parallel(int threads, int64_t items, void (*run)(void *job, int64_t item, int worker), void *job) {
+  share *other = uses_rival && threads > 1 && items > 1 ? atomic_load(&rival) : NULL;
+  if (other != NULL) {
+    other(threads, items, run, job);
+    return;
+  }
   if (threads <= 1 || items <= 1 || atomic_exchange(&pool.busy, true)) {
     for (int64_t item = 0; item < items; item++) run(job, item, 0);
     return;
   }
-  void (*quiet)(void) = atomic_load(&pool.quiet_rival);
-  if (quiet != NULL) quiet();
   int turns = 0;
   work w = {.run = run, .job = job, .items = items, .threads = threads};
   atomic_init(&w.next, 0);
   atomic_init(&w.seats, 1);
   atomic_store(&pool.work, &w);
-  if (atomic_load(&pool.hushed)) atomic_store(&pool.hushed, false);
   begin_epoch();
   do_items(&w, 0);
   atomic_store(&pool.work, NULL);
@@ -139,12 +144,14 @@ void pleat_parallel_ranges(int threads, int64_t count, void (*run)(void *job, in
   pleat_parallel(threads, r.items, run_range, &r);
 }
 
-void pleat_parallel_set_rival(void (*quiet)(void)) {
-  atomic_store(&pool.quiet_rival, quiet);
+void pleat_parallel_set_rival(share *other) {
+  atomic_store(&rival, other);
 }
 
-void pleat_parallel_hush(void) {
-  if (!atomic_load(&pool.hushed)) atomic_store(&pool.hushed, true);
+bool pleat_parallel_use_rival(bool use) {
+  const bool before = uses_rival;
+  uses_rival = use;
+  return before;
 }
 
 /* ---- the threads ---- */

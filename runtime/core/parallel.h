@@ -9,6 +9,7 @@
 #ifndef PLEAT_CORE_PARALLEL_H
 #define PLEAT_CORE_PARALLEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Thresholds: below them, waking threads costs more than it saves. A loop that gives its result whatever the number of
@@ -30,14 +31,11 @@ void pleat_parallel(int threads, int64_t items, void (*run)(void *job, int64_t i
 void pleat_parallel_ranges(int threads, int64_t count, void (*run)(void *job, int64_t first, int64_t end, int worker),
                            void *job);
 
-/* For a library with threads of its own that stay awake for a while after its work: `quiet` is called on the calling
- * thread before work is shared out here, and shall send to sleep what the same thread has woken, or return at once. */
-void pleat_parallel_set_rival(void (*quiet)(void));
-
-/* The same the other way: until there is work here again, the threads sleep instead of watching for it. For whoever
- * wants the cores for threads of another library: one of those that begins beside a watching thread may be put on the
- * core of the thread that waits for it, and lose a time slice (3 ms) there. */
-void pleat_parallel_hush(void);
+/* A library with threads of its own (oneDNN, OpenMP) may share out work as well: where its threads are busy in the same
+ * run, they have to do ours, too, since they watch for work of theirs on the cores that ours would want. */
+void pleat_parallel_set_rival(void (*share)(int threads, int64_t items, void (*run)(void *, int64_t, int), void *job));
+/* Whether work of the calling thread goes to them from now on. Returns what was. */
+bool pleat_parallel_use_rival(bool use);
 
 /* Has threads for work on up to `threads` of them, from now to the release. As many as the system gives: work is done
  * in any case. */

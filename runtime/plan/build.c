@@ -280,6 +280,7 @@ static pleat_status prepare_step(builder *b, pleat_step step) {
     PLEAT_TRY(pleat_tuner_take(b->request->tuner, &step.call, declined, sizeof declined, &step.kernel, &step.is_tuned));
   else PLEAT_TRY(pleat_kernel_take(&step.call, declined, sizeof declined, &step.kernel));
   keep_layout(&step, step.kernel);
+  plan->has_rival_threads = plan->has_rival_threads || step.call.rival_threads;
   pleat_status status = PLEAT_OK;
   step.declined = pleat_arena_strdup(plan->arena, declined);
   if (step.declined == NULL) PLEAT_CHECK(PLEAT_OOM(b->error));

@@ -96,6 +96,7 @@ typedef struct pleat_plan {
   size_t step_count, step_capacity;
   size_t arena_bytes, unshared_bytes, workspace_bytes, constant_bytes;
   pleat_pack_list packs;      /* constants in the form that steps read them in */
+  bool has_rival_threads;     /* of any step: they do the work of all of them */
   bool reference_only, exact; /* of the request, for the steps that are chosen while running */
   pleat_tensor **owned;       /* constants computed here */
   size_t owned_count, owned_capacity;

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "core/memory.h"
+#include "core/parallel.h"
 #include "session/session_private.h"
 
 /* ---- inputs ---- */
@@ -159,8 +160,8 @@ static void add_time(pleat_session *session, pleat_step_time *time, uint64_t ns)
   pthread_mutex_unlock(&session->lock);
 }
 
-static pleat_status run_steps(pleat_session *session, pleat_cached_plan *cached, pleat_workspace *ws,
-                              pleat_error *error) {
+static pleat_status run_each(pleat_session *session, pleat_cached_plan *cached, pleat_workspace *ws,
+                             pleat_error *error) {
   for (size_t s = 0; s < cached->plan->step_count; s++) {
     uint64_t start = cached->times != NULL ? now_ns() : 0;
     pleat_status status = pleat_workspace_run_step(ws, s, session->threads, error);
@@ -172,6 +173,14 @@ static pleat_status run_steps(pleat_session *session, pleat_cached_plan *cached,
     if (cached->times != NULL) add_time(session, &cached->times[s], now_ns() - start);
   }
   return PLEAT_OK;
+}
+
+static pleat_status run_steps(pleat_session *session, pleat_cached_plan *cached, pleat_workspace *ws,
+                              pleat_error *error) {
+  const bool before = pleat_parallel_use_rival(cached->plan->has_rival_threads);
+  pleat_status status = run_each(session, cached, ws, error);
+  pleat_parallel_use_rival(before);
+  return status;
 }
 
 /* A workspace for inputs that are not those of the last run: checked, with the plan found or built, and held. */

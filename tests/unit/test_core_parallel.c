@@ -1,6 +1,6 @@
 /* Sharing out items: each is done once, workers at work at the same time are different ones, results are there when the
- * call returns; after sleep, hushed, nested, from several threads at once, in a forked child, with threads coming and
- * going. */
+ * call returns; after sleep, by another library's threads, nested, from several threads at once, in a forked child,
+ * with threads coming and going. */
 #include <check.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -66,17 +66,26 @@ START_TEST(after_sleep) {
 }
 END_TEST
 
-/* Between the pieces of work, while the threads watch, and when they are asleep already. */
-START_TEST(hushed) {
-  pleat_parallel_retain(THREADS);
-  for (int i = 0; i < 300; i++) {
-    const struct timespec pause = {.tv_nsec = i % 10 * 20000};
-    pleat_parallel_hush();
-    nanosleep(&pause, NULL);
-    ck_assert_int_eq(check_items(THREADS, ITEMS), 0);
-  }
-  pleat_parallel_hush();
-  pleat_parallel_release();
+static atomic_int shared;
+
+static void share_alone(int threads, int64_t items, void (*run)(void *job, int64_t item, int worker), void *job) {
+  (void)threads;
+  atomic_fetch_add(&shared, 1);
+  for (int64_t item = 0; item < items; item++) run(job, item, 0);
+}
+
+/* Another library's threads get the work of the threads that say so, and of no others. */
+START_TEST(rival) {
+  pleat_parallel_set_rival(share_alone);
+  ck_assert_int_eq(check_items(THREADS, ITEMS), 0);
+  ck_assert_int_eq(atomic_load(&shared), 0);
+  ck_assert(!pleat_parallel_use_rival(true));
+  ck_assert_int_eq(check_items(THREADS, ITEMS), 0);
+  ck_assert_int_eq(check_items(1, ITEMS), 0); /* stays here */
+  ck_assert_int_eq(atomic_load(&shared), 1);
+  ck_assert(pleat_parallel_use_rival(false));
+  ck_assert_int_eq(check_items(THREADS, ITEMS), 0);
+  ck_assert_int_eq(atomic_load(&shared), 1);
 }
 END_TEST
 
@@ -149,7 +158,7 @@ Suite *make_suite(void) {
   tcase_add_test(tcase, each_item_once);
   tcase_add_test(tcase, without_threads);
   tcase_add_test(tcase, after_sleep);
-  tcase_add_test(tcase, hushed);
+  tcase_add_test(tcase, rival);
   tcase_add_test(tcase, nested);
   tcase_add_test(tcase, several_callers);
   tcase_add_test(tcase, forked);
