@@ -63,7 +63,7 @@ pleat_status pleat_dnn_status(dnnl_status_t status, const char *what, pleat_erro
 /* OpenMP's threads are made anew each time that work comes back from ours, which takes longer than to do this much
  * alone.
  */
-enum { THREADS_MIN_WORK = 30000000 };
+enum { THREADS_MIN_WORK = 5000000 };
 
 void *pleat_dnn_state(pleat_call *call, size_t size) {
   if (call->work > 0 && call->work < THREADS_MIN_WORK) call->threads = 1;

@@ -280,7 +280,6 @@ static pleat_status prepare_step(builder *b, pleat_step step) {
     PLEAT_TRY(pleat_tuner_take(b->request->tuner, &step.call, declined, sizeof declined, &step.kernel, &step.is_tuned));
   else PLEAT_TRY(pleat_kernel_take(&step.call, declined, sizeof declined, &step.kernel));
   keep_layout(&step, step.kernel);
-  plan->has_rival_threads = plan->has_rival_threads || step.call.rival_threads;
   pleat_status status = PLEAT_OK;
   step.declined = pleat_arena_strdup(plan->arena, declined);
   if (step.declined == NULL) PLEAT_CHECK(PLEAT_OOM(b->error));
@@ -332,6 +331,9 @@ static pleat_status prepare_steps(builder *b) {
   for (size_t i = 0; i < plan->output_count; i++) {
     PLEAT_TRY(provide(b, plan->outputs[i].slot));
     PLEAT_TRY(pleat_plan_convert(b, plan->outputs[i].slot, NULL, &plan->outputs[i].slot));
+  }
+  for (size_t s = 0; s < plan->step_count; s++) {
+    plan->has_rival_threads = plan->has_rival_threads || plan->steps[s].call.rival_threads;
   }
   return PLEAT_OK;
 }

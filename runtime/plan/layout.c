@@ -48,6 +48,7 @@ static pleat_status add_reorder(pleat_builder *b, uint32_t from, uint32_t to) {
                            .inputs = inputs,
                            .outputs = outputs,
                            .wanted = wanted,
+                           .work = 2 * (double)source->tensor.count,
                            .threads = 2 * source->tensor.count < PLEAT_THREADS_MIN_WORK ? 1 : b->request->threads,
                            .arena = plan->arena,
                            .error = b->error};
