@@ -80,7 +80,7 @@ typedef struct pleat_x86_winograd {
                   size_t point_stride);
 } pleat_x86_winograd;
 
-enum { PLEAT_X86_WINOGRADS = 2, PLEAT_X86_MAX_POINTS = 36 };
+enum { PLEAT_X86_WINOGRADS = 2 };
 
 /* Rows [first, end) of a depthwise convolution of one block of channels: y = act(bias + addend + the sum over taps of x
  * times w), w: [taps][lanes]. x, y and addend (may be NULL) are whole planes. (depthwise.inc) */
