@@ -27,6 +27,7 @@ struct pleat_pack {
 struct pleat_packs {
   pthread_mutex_t lock; /* guards all of it */
   pleat_pack *packs;
+  pleat_pool pool; /* of their data */
   size_t bytes;
   void (*give_back)(void *user, const void *data, size_t size);
   void *user;
@@ -115,9 +116,9 @@ pleat_packs *pleat_packs_create(void (*give_back)(void *user, const void *data, 
   return packs;
 }
 
-static void free_pack(pleat_pack *pack) {
+static void free_pack(pleat_packs *store, pleat_pack *pack) {
   if (pack == NULL) return;
-  pleat_block_free(pack->data, pack->bytes);
+  pleat_pool_free(&store->pool, pack->data, pack->bytes);
   free(pack->key);
   free(pack);
 }
@@ -147,7 +148,7 @@ static pleat_status make_pack(const pleat_pack_source *source, const pleat_pack_
   }
   pack->key = key;
   pack->bytes = format->bytes;
-  pack->data = pleat_block_alloc(format->bytes);
+  pack->data = pleat_pool_alloc(&store->pool, format->bytes);
   if (pack->data == NULL)
     PLEAT_CHECK(pleat_fail(error, PLEAT_OUT_OF_MEMORY, "no %zu bytes for a packed weight", format->bytes));
   PLEAT_CHECK(format->fill(source, format->user, pack->data, error));
@@ -158,7 +159,7 @@ static pleat_status make_pack(const pleat_pack_source *source, const pleat_pack_
   *out_pack = pack;
   return PLEAT_OK;
 fail:
-  free_pack(pack);
+  free_pack(store, pack);
   return status;
 }
 
@@ -166,7 +167,7 @@ static void let_go(pleat_packs *store, pleat_pack *pack) {
   if (--pack->users > 0) return;
   HASH_DEL(store->packs, pack);
   store->bytes -= pack->bytes;
-  free_pack(pack);
+  free_pack(store, pack);
 }
 
 /* Finds or makes the pack and adds it to the list. */

@@ -104,7 +104,7 @@ pleat_status pleat_workspace_create(const pleat_plan *plan, pthread_mutex_t *loc
   ws->lock = lock;
   ws->arena = pleat_arena_create();
   ws->run_arena = pleat_arena_create();
-  ws->memory = pleat_alloc_aligned(plan->arena_bytes);
+  ws->memory = pleat_block_alloc(plan->arena_bytes);
   if (ws->arena == NULL || ws->run_arena == NULL || ws->memory == NULL) {
     status = pleat_fail(error, PLEAT_OUT_OF_MEMORY, "no %zu bytes for activations", plan->arena_bytes);
     goto fail;
@@ -123,7 +123,7 @@ void pleat_workspace_destroy(pleat_workspace *ws) {
   if (ws == NULL) return;
   close_calls(ws);
   for (size_t i = 0; ws->buffers != NULL && i < ws->plan->slot_count; i++) free(ws->buffers[i]);
-  free(ws->memory);
+  pleat_block_free(ws->memory, ws->plan->arena_bytes);
   pleat_arena_destroy(ws->run_arena);
   pleat_arena_destroy(ws->arena);
   free(ws);
