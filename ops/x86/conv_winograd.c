@@ -1,6 +1,7 @@
-/* 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3) (winograd.inc): a quarter of the multiplications of the direct
- * algorithm. Tiles of the input are transformed, multiplied point by point (36 products of tiles by filters, each
- * summed over the channels), and transformed back with bias, addend and activation.
+/* 3x3 convolutions by Winograd's F(4x4, 3x3), a quarter of the multiplications of the direct algorithm, by F(2x2, 3x3),
+ * or, with stride 2, by a combination that needs 25 / 36 (winograd.inc). Tiles of the input are transformed, multiplied
+ * point by point (36 products of tiles by filters, each summed over the channels), and transformed back with bias,
+ * addend and activation.
  *
  * Two ways to cut the work. Small filters: each thread takes runs of tiles through all three steps, with everything in
  * its second-level cache. Large ones, which would be read from memory again for each run of tiles: all tiles are
@@ -20,7 +21,7 @@ typedef struct winograd {
   pleat_x86_conv conv;
   const pleat_x86_winograd *code;
   int points;
-  const float *weights; /* [pairs][points][in blocks][lanes][columns][lanes] */
+  const float *weights; /* [pairs][filters^2][in blocks][lanes][columns][lanes] */
   const float *zeros;
   ptrdiff_t *offsets; /* of the in blocks in one point of `inputs` */
   pleat_x86_activation none;
@@ -63,9 +64,10 @@ static double direct_time(const extent *e) {
 static double winograd_time(const extent *e, const pleat_x86_winograd *code) {
   const double point_cycles = 3.2, result_cycles = 2.5; /* of the transforms, for each point */
   const double points = code->in * code->in, products = points * e->in * e->lanes * e->out;
+  const double weights = code->filters * code->filters * e->in * e->lanes * e->out * e->lanes;
   const double tiles = e->samples * ceil(e->height / code->out) * ceil(e->width / code->out);
   const double filled = tiles < e->rows / 2 ? tiles / (e->rows / 2) : 1; /* few rows leave the multipliers waiting */
-  return tiles * products / 2 / filled + weights_time(products * e->lanes) +
+  return tiles * products / 2 / filled + weights_time(weights) +
          tiles * points * (e->in * point_cycles + e->out * result_cycles);
 }
 
@@ -73,6 +75,22 @@ static double winograd_time(const extent *e, const pleat_x86_winograd *code) {
 static double rounding_time(const extent *e) {
   const double round_cycles = 10;
   return e->samples * e->height * e->width * (e->in + e->out) * round_cycles;
+}
+
+static bool all_are(const pleat_node *node, const char *name, int64_t value) {
+  const int64_t *values = NULL;
+  const size_t count = pleat_attr_ints(node, name, &values);
+  for (size_t i = 0; i < count; i++) {
+    if (values[i] != value) return false;
+  }
+  return true;
+}
+
+/* Of both axes; 0: they differ. */
+static int64_t stride_of(const pleat_node *node) {
+  const int64_t *strides = NULL;
+  if (pleat_attr_ints(node, "strides", &strides) == 0) return 1;
+  return all_are(node, "strides", strides[0]) ? strides[0] : 0;
 }
 
 /* The size of tiles that is worth it; NULL: none. */
@@ -88,9 +106,11 @@ static const pleat_x86_winograd *choose(const pleat_call *call) {
                     .height = (double)y->dims[2],
                     .width = (double)y->dims[3]};
   const pleat_x86_winograd *best = NULL;
+  const int64_t stride = stride_of(call->node);
   double least = direct_time(&e) / least_gain;
   if (call->bf16) least = least / 2 - rounding_time(&e);
   for (int i = 0; i < PLEAT_X86_WINOGRADS; i++) {
+    if (code->winograd[i].stride != stride) continue;
     const double time = winograd_time(&e, &code->winograd[i]);
     if (time >= least) continue;
     least = time;
@@ -99,22 +119,14 @@ static const pleat_x86_winograd *choose(const pleat_call *call) {
   return best;
 }
 
-static bool all_are(const pleat_node *node, const char *name, int64_t value) {
-  const int64_t *values = NULL;
-  const size_t count = pleat_attr_ints(node, name, &values);
-  for (size_t i = 0; i < count; i++) {
-    if (values[i] != value) return false;
-  }
-  return true;
-}
-
 static const char *supports(const pleat_call *call) {
   const char *reason = pleat_x86_refuse_conv(call);
   if (reason != NULL) return reason;
   const pleat_tensor *w = call->inputs[PLEAT_X86_W];
   if (call->exact) return "exact results were asked for";
   if (w->rank != 4 || w->dims[2] != 3 || w->dims[3] != 3) return "its kernel is not 3x3";
-  if (!all_are(call->node, "strides", 1) || !all_are(call->node, "dilations", 1)) return "strides or dilations";
+  if (!all_are(call->node, "dilations", 1)) return "dilations";
+  if (stride_of(call->node) != 1 && stride_of(call->node) != 2) return "its strides are neither 1 nor 2";
   if (pleat_attr_int(call->node, "group") != 1) return "groups";
   return choose(call) != NULL ? NULL : "the direct algorithm is faster here";
 }
@@ -123,14 +135,13 @@ static const char *supports(const pleat_call *call) {
 
 static size_t pair_floats(const winograd *w) {
   const size_t lanes = (size_t)w->conv.code->lanes;
-  return (size_t)w->points * (size_t)w->conv.in_blocks * lanes * 2 * lanes;
+  return (size_t)(w->code->filters * w->code->filters) * (size_t)w->conv.in_blocks * lanes * 2 * lanes;
 }
 
-/* [points][depth][columns][lanes] of one pair, for tiles of `variant` outputs. */
+/* [filters^2][depth][columns][lanes] of one pair, by winograd[variant]. */
 static void pack_pair(const pleat_x86_conv *conv, int variant, const float *filters, int count, int columns,
                       float *to) {
-  const pleat_x86_winograd *code = conv->code->winograd;
-  while (code->out != variant) code++;
+  const pleat_x86_winograd *code = &conv->code->winograd[variant];
   const size_t width = (size_t)(columns * conv->code->lanes);
   code->weights(filters, (size_t)conv->in_channels * 9, conv->in_channels, count, columns, to,
                 (size_t)(conv->in_blocks * conv->code->lanes) * width);
@@ -141,7 +152,7 @@ static void set_runs(winograd *w, int threads) {
   enum { CACHED_BYTES = 384 * 1024, SHARED_BYTES = 6 * 1024 * 1024, LARGE_FILTERS = 1536 * 1024 };
   const int64_t lanes = w->conv.code->lanes;
   const int64_t tile_bytes = w->points * w->conv.in_blocks * lanes * (int64_t)sizeof(float);
-  const int64_t filter_bytes = tile_bytes * w->conv.out_blocks * lanes;
+  const int64_t filter_bytes = (int64_t)pair_floats(w) / 2 * w->conv.out_blocks * (int64_t)sizeof(float);
   w->is_shared = filter_bytes > LARGE_FILTERS;
   int64_t most = (w->is_shared ? SHARED_BYTES : CACHED_BYTES) / tile_bytes;
   if (most < w->conv.code->rows) most = w->conv.code->rows;
@@ -183,8 +194,10 @@ static pleat_status prepare(pleat_call *call) {
   set_runs(w, call->threads);
   for (int b = 0; b < conv->in_blocks; b++) w->offsets[b] = (ptrdiff_t)b * w->run * lanes;
   PLEAT_TRY(set_workspace(w, call));
-  const pleat_x86_weights weights = {
-      .kernel = "x86 winograd", .variant = w->code->out, .pair_floats = pair_floats(w), .pack = pack_pair};
+  const pleat_x86_weights weights = {.kernel = "x86 winograd",
+                                     .variant = (int)(w->code - conv->code->winograd),
+                                     .pair_floats = pair_floats(w),
+                                     .pack = pack_pair};
   return pleat_x86_pack_weights(call, conv, &weights, &w->weights);
 }
 
@@ -209,7 +222,7 @@ static void transform_inputs(const job *job, int block, int64_t first, int count
   for (int i = 0; i < count; i++) {
     const place p = place_of(w, first + i);
     w->code->input(job->x + (p.sample * conv->in_blocks + block) * pleat_x86_plane(conv), conv->height, conv->width,
-                   p.row - conv->pad_begin[0], p.column - conv->pad_begin[1],
+                   p.row * w->code->stride - conv->pad_begin[0], p.column * w->code->stride - conv->pad_begin[1],
                    inputs + ((ptrdiff_t)block * w->run + i) * conv->code->lanes, w->input_stride);
   }
 }
@@ -218,21 +231,22 @@ static void transform_inputs(const job *job, int block, int64_t first, int count
 static void multiply(const winograd *w, int pair, int columns, int count, const float *inputs, float *products) {
   const pleat_x86_code *code = w->conv.code;
   const int groups = pleat_x86_divide_up(count, code->rows);
-  const size_t depth = (size_t)w->conv.in_blocks * (size_t)code->lanes;
+  const size_t filter = (size_t)w->conv.in_blocks * (size_t)(code->lanes * columns * code->lanes);
   pleat_x86_tile tile = {.offsets = w->offsets,
                          .blocks = w->conv.in_blocks,
                          .last = code->lanes,
                          .bias = w->zeros,
-                         .w = w->weights + (size_t)pair * pair_floats(w),
                          .activation = &w->none};
-  for (int p = 0; p < w->points; p++, tile.w += depth * (size_t)(columns * code->lanes)) {
+  const float *weights = w->weights + (size_t)pair * pair_floats(w);
+  for (int p = 0; p < w->points; p++) {
+    tile.w = weights + (size_t)w->code->filter(p) * filter;
     for (int g = 0; g < groups; g++) {
       const int first = count * g / groups, rows = count * (g + 1) / groups - first;
       tile.a = inputs + p * w->input_stride + first * code->lanes;
       tile.c[0] = products + p * w->output_stride + first * code->lanes;
       tile.c[1] = tile.c[0] + w->run * code->lanes;
       /* Filters come from far away when there are many: those of the next point meanwhile. */
-      pleat_x86_fetch_part(&tile, tile.w + depth * (size_t)(columns * code->lanes), columns, code->lanes, g, groups);
+      pleat_x86_fetch_part(&tile, tile.w + filter, columns, code->lanes, g, groups);
       code->product[0][columns - 1][rows](&tile);
     }
   }

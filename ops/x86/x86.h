@@ -66,21 +66,22 @@ typedef void pleat_x86_tile_function(const pleat_x86_tile *tile);
 enum { PLEAT_X86_MAX_ROWS = 14 };
 
 /* Winograd's minimal filtering of 3x3 kernels on one block of channels: a tile of `in` x `in` inputs gives `out` x
- * `out` outputs by in * in products, its points. (winograd.inc) */
+ * `out` outputs by in * in products, its points, with filters * filters transformed weights. (winograd.inc) */
 typedef struct pleat_x86_winograd {
-  int in, out;
+  int stride, in, out, filters;
+  int (*filter)(int point); /* which weights a point takes: some points share theirs */
   /* v[p * point_stride + lane] for the tile whose first input is at (row, column), which may lie outside. */
   void (*input)(const float *x, int height, int width, int row, int column, float *v, ptrdiff_t point_stride);
   /* y, `addend` (may be NULL): the whole plane; (row, column): the tile's first output, inside of it. */
   void (*output)(const float *m, ptrdiff_t point_stride, const float *bias, const float *addend, float *y, int height,
                  int width, int row, int column, const pleat_x86_activation *activation);
-  /* u[p * point_stride + k * columns * lanes + j] of `depth` filters of `count` <= columns * lanes channels:
+  /* u[filter * filter_stride + k * columns * lanes + j] of `depth` filters of `count` <= columns * lanes channels:
    * w[j * channel_stride + k * 9 + tap]. The other channels get zeros. */
   void (*weights)(const float *w, size_t channel_stride, int depth, int count, int columns, float *u,
-                  size_t point_stride);
+                  size_t filter_stride);
 } pleat_x86_winograd;
 
-enum { PLEAT_X86_WINOGRADS = 2 };
+enum { PLEAT_X86_WINOGRADS = 3 };
 
 /* Rows [first, end) of a depthwise convolution of one block of channels: y = act(bias + addend + the sum over taps of x
  * times w), w: [taps][lanes]. x, y and addend (may be NULL) are whole planes. (depthwise.inc) */
@@ -157,7 +158,7 @@ typedef struct pleat_x86_code {
   /* rows / 2 positions each of two lines, which follow each other in c and addend; NULL: there is none. It halves how
    * often the weights are read where lines are short. */
   pleat_x86_tile_function *twice[2][2];             /* [step - 1][columns - 1] */
-  pleat_x86_winograd winograd[PLEAT_X86_WINOGRADS]; /* F(4x4, 3x3), F(2x2, 3x3) */
+  pleat_x86_winograd winograd[PLEAT_X86_WINOGRADS]; /* F(4x4, 3x3), F(2x2, 3x3), stride 2 */
   /* y[i] = a[i] op b[i * step / lanes] over vectors; step: a vector's lanes, or 0 for one vector b. (binary.inc) */
   void (*binary)(pleat_x86_binary operation, const float *a, const float *b, ptrdiff_t step, int64_t vectors, float *y);
   /* Zeros in the lanes from `channels` on of so many vectors: weights of zero leave NaN there where inputs are not

@@ -88,14 +88,15 @@ END_TEST
 
 /* Some tiles, an odd size, uneven padding; large filters, whose inputs all threads share; more tiles than one run. */
 START_TEST(winograd) {
-  static const int64_t shapes[][4] = {{32, 32, 12, 1}, {48, 40, 17, 2},   {64, 80, 30, 7},
-                                      {33, 65, 14, 1}, {128, 144, 19, 2}, {256, 112, 14, 7}};
+  static const int64_t shapes[][5] = {{32, 32, 12, 1, 1},   {48, 40, 17, 2, 1},   {64, 80, 30, 7, 1},
+                                      {33, 65, 14, 1, 1},   {128, 144, 19, 2, 1}, {256, 112, 14, 7, 1},
+                                      {128, 144, 53, 7, 2}, {100, 120, 55, 2, 2}, {256, 250, 27, 1, 2}};
   uint64_t seed = 21;
   char what[256];
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
     for (int padding = 0; padding < 3; padding++) {
       op_case c;
-      shape s = square_shape(shapes[i][0], shapes[i][1], shapes[i][2], 3, 1, padding);
+      shape s = square_shape(shapes[i][0], shapes[i][1], shapes[i][2], 3, shapes[i][4], padding);
       s.batch = shapes[i][3];
       s.size[1] += 3;
       if (padding == 2) s.pads[1] = s.pads[2] = 0;
@@ -115,13 +116,15 @@ enum { ACTIVATIONS = sizeof activations / sizeof *activations };
 
 START_TEST(fused) {
   uint64_t seed = 5;
-  for (int i = 0; i < 4 * ACTIVATIONS; i++) {
+  for (int i = 0; i < 5 * ACTIVATIONS; i++) {
     op_case c;
     const char *name = activations[i % ACTIVATIONS];
     const bool addend = i % 3 != 0, is_winograd = i >= 2 * ACTIVATIONS;
-    shape s = square_shape(is_winograd ? 64 : 17, is_winograd ? 80 : 32, 13, 3, 1, is_winograd);
+    const int stride = i < 4 * ACTIVATIONS ? 1 : 2, in = stride == 1 ? 13 : 27,
+              out = is_winograd ? in / stride + (stride == 2) : 11;
+    shape s = square_shape(is_winograd ? 128 : 17, is_winograd ? 144 : 32, in, 3, stride, is_winograd);
     s.batch = 1 + i % 2;
-    const int64_t y[] = {s.batch, s.filters, is_winograd ? 13 : 11, is_winograd ? 13 : 11};
+    const int64_t y[] = {s.batch, s.filters, out, out};
     case_begin(&c, "FusedConv", 1);
     set_inputs(&c, &s, false, true, &seed);
     if (i % 4 == 3) { /* without a bias */
@@ -176,15 +179,15 @@ START_TEST(winograd_not_finite) {
 END_TEST
 
 START_TEST(winograd_error) {
-  static const int64_t shapes[][3] = {{32, 32, 28},  {64, 64, 28}, {128, 48, 29},
-                                      {160, 64, 14}, {33, 40, 30}, {512, 64, 14}};
+  static const int64_t shapes[][4] = {{32, 32, 28, 1}, {64, 64, 28, 1},  {128, 48, 29, 1},  {160, 64, 14, 1},
+                                      {33, 40, 30, 1}, {512, 64, 14, 1}, {128, 128, 56, 2}, {256, 256, 27, 2}};
   uint64_t seed = 1;
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-    const shape s = square_shape(shapes[i][0], shapes[i][1], shapes[i][2], 3, 1, 1);
+    const shape s = square_shape(shapes[i][0], shapes[i][1], shapes[i][2], 3, (int)shapes[i][3], 1);
     double fast, plain;
     conv_errors(&s, &pleat_x86_conv_winograd, &pleat_x86_conv_direct, &seed, &fast, &plain);
-    printf("%dx%d at %d: %.2g, direct %.2g, %.1f times\n", (int)shapes[i][0], (int)shapes[i][1], (int)shapes[i][2],
-           fast, plain, fast / plain);
+    printf("%dx%d at %d, stride %d: %.2g, direct %.2g, %.1f times\n", (int)shapes[i][0], (int)shapes[i][1],
+           (int)shapes[i][2], (int)shapes[i][3], fast, plain, fast / plain);
     ck_assert_msg(fast <= WINOGRAD_ERROR * plain && fast < 1e-5, "Winograd's error is %g, the direct one %g", fast,
                   plain);
     ck_assert_msg(plain < 2e-6, "the direct algorithm's error is %g", plain);
