@@ -83,19 +83,26 @@ static bool set_offsets(direct *d, pleat_arena *arena) {
   return true;
 }
 
-/* How the work is cut: filters that stay in the second-level cache, and some items for each thread. */
+/* How the work is cut: filters that stay in the second-level cache, and some items for each thread. Threads rather take
+ * different filters than different tiles: those that read the same ones wait for the same memory. */
 static void set_items(direct *d, int threads) {
-  enum { CACHED_BYTES = 256 * 1024, ITEMS_PER_THREAD = 24, ENOUGH_PER_THREAD = 6 };
+  enum { CACHED_BYTES = 256 * 1024, CHUNKS_PER_THREAD = 8, ITEMS_PER_THREAD = 24, ENOUGH_PER_THREAD = 4 };
   const int tiles = d->tiles;
+  const int64_t repeats = (int64_t)d->conv.groups * (d->is_padded ? 1 : d->conv.batch); /* of the filters' items */
   const size_t bytes = pair_floats(d) * sizeof(float);
   d->chunk_pairs = bytes >= CACHED_BYTES ? 1 : (int)(CACHED_BYTES / bytes);
+  if (threads > 1 && d->pairs * repeats >= (int64_t)threads * ENOUGH_PER_THREAD) {
+    const int64_t wanted = ((int64_t)threads * CHUNKS_PER_THREAD + repeats - 1) / repeats;
+    const int most = wanted < d->pairs ? (int)(d->pairs / wanted) : 1;
+    if (d->chunk_pairs > most) d->chunk_pairs = most;
+  }
   if (d->chunk_pairs > d->pairs) d->chunk_pairs = d->pairs;
   d->chunks = pleat_x86_divide_up(d->pairs, d->chunk_pairs);
   d->chunk_pairs = pleat_x86_divide_up(d->pairs, d->chunks);
-  const int64_t whole = (int64_t)d->chunks * d->conv.groups * (d->is_padded ? 1 : d->conv.batch);
+  const int64_t whole = d->chunks * repeats;
   const bool is_enough = threads == 1 || whole >= (int64_t)threads * ENOUGH_PER_THREAD;
-  const int64_t wanted = is_enough ? 1 : ((int64_t)threads * ITEMS_PER_THREAD + whole - 1) / whole;
-  d->item_tiles = pleat_x86_divide_up(tiles, wanted < tiles ? (int)wanted : tiles);
+  const int64_t pieces = is_enough ? 1 : ((int64_t)threads * ITEMS_PER_THREAD + whole - 1) / whole;
+  d->item_tiles = pleat_x86_divide_up(tiles, pieces < tiles ? (int)pieces : tiles);
   d->pieces = pleat_x86_divide_up(tiles, d->item_tiles);
   if (d->pieces == 1 && d->chunks > threads)
     d->fetch_distance = (size_t)threads * (size_t)d->chunk_pairs * pair_floats(d);
