@@ -82,6 +82,44 @@ START_TEST(border_map_of_strides_and_dilations) {
   check_map(&b, "2,3,9,9", "1,4,4,5");
 }
 END_TEST
+/* Inputs so large that the response is computed on less and spread, with every phase of the stride at the end. */
+START_TEST(border_map_of_large_inputs) {
+  static const char *const pads[] = {"1,0,1,1", "2,4,0,3", "0,1,5,0"};
+  for (int i = 0; i < 24; i++) {
+    const int stride = 1 + i % 3, height = 40 + i, width = 61 + i % 5;
+    char x[64], open[64], strides[16], positions[64];
+    snprintf(x, sizeof x, "2,3,%d,%d", height, width);
+    snprintf(open, sizeof open, "N,3,%d,%d", height, width);
+    snprintf(strides, sizeof strides, "%d,%d", stride, 1 + i % 2);
+    builder b = bn_conv(open, 3, i % 2 == 0 ? "2,3,3,4" : "2,3,2,3");
+    const int kernel[2] = {i % 2 == 0 ? 3 : 2, i % 2 == 0 ? 4 : 3};
+    const int dilation = 1 + i / 6 % 2;
+    int pad[4];
+    attr_ints(&b, conv_of(&b), "strides", strides);
+    if (dilation == 2) attr_ints(&b, conv_of(&b), "dilations", "2,1");
+    attr_ints(&b, conv_of(&b), "pads", pads[i % 3]);
+    ck_assert_int_eq(sscanf(pads[i % 3], "%d,%d,%d,%d", &pad[0], &pad[1], &pad[2], &pad[3]), 4);
+    snprintf(positions, sizeof positions, "1,2,%d,%d",
+             (height + pad[0] + pad[2] - (kernel[0] - 1) * dilation - 1) / stride + 1,
+             (width + pad[1] + pad[3] - kernel[1]) / (1 + i % 2) + 1);
+    check_map(&b, x, positions);
+  }
+}
+END_TEST
+START_TEST(large_border_map_of_auto_pad) {
+  static const char *const pads[] = {"SAME_LOWER", "SAME_UPPER"};
+  for (int i = 0; i < 8; i++) {
+    char x[64], open[64], positions[64];
+    snprintf(x, sizeof x, "2,5,%d", 60 + i);
+    snprintf(open, sizeof open, "N,5,%d", 60 + i);
+    snprintf(positions, sizeof positions, "1,2,%d", (60 + i + 2) / 3);
+    builder b = bn_conv(open, 5, "2,5,7");
+    attr_text(&b, conv_of(&b), "auto_pad", pads[i % 2]);
+    attr_ints(&b, conv_of(&b), "strides", "3");
+    check_map(&b, x, positions);
+  }
+}
+END_TEST
 START_TEST(border_map_of_groups) {
   builder b = bn_conv("N,4,6,6", 4, "2,2,3,3");
   build_attr_int(&b, conv_of(&b), "group", 2);
@@ -359,6 +397,8 @@ Suite *make_suite(void) {
                                    padding_of_an_open_size,
                                    border_map,
                                    border_map_of_strides_and_dilations,
+                                   border_map_of_large_inputs,
+                                   large_border_map_of_auto_pad,
                                    border_map_of_groups,
                                    border_map_of_auto_pad,
                                    border_map_in_three_dimensions,
