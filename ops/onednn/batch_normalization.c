@@ -61,7 +61,7 @@ static pleat_status prepare(pleat_call *call) {
   PLEAT_TRY(pleat_dnn_output(call, DNNL_ARG_DST, 0, &md));
   PLEAT_TRY(pleat_dnn_status(dnnl_batch_normalization_forward_desc_init(&op, dnnl_forward_inference, &md, 1, flags),
                              "describing a normalization", call->error));
-  PLEAT_TRY(pleat_dnn_describe(call, &op, pleat_dnn_attr(NULL), "", &pd));
+  PLEAT_TRY(pleat_dnn_describe(call, &op, pleat_dnn_attr(NULL), &pd));
   return pleat_dnn_build(call, pd);
 }
 

@@ -84,7 +84,7 @@ static pleat_status prepare(pleat_call *call) {
   if (flat && call->wanted != NULL) call->wanted[first] = call->outputs[0]->layout = leader->layout;
   PLEAT_TRY(pleat_dnn_status(dnnl_binary_desc_init(&op, operation->algorithm, &a, &b, &a),
                              "describing a binary operation", call->error));
-  PLEAT_TRY(pleat_dnn_describe(call, &op, pleat_dnn_attr(NULL), "", &pd));
+  PLEAT_TRY(pleat_dnn_describe(call, &op, pleat_dnn_attr(NULL), &pd));
   return pleat_dnn_build(call, pd);
 }
 

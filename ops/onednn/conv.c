@@ -2,13 +2,8 @@
  *
  * FusedConv's result is act(conv(X, W) + B + Z). Z is a sum post-op: it lies in the result's memory before the
  * primitive runs, either because the plan gives both the same memory or by a copy. Weights that are constant are packed
- * in prepare into the layout that the primitive asks for.
- *
- * fp32 Winograd (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016) has to be asked for by
- * name. Measured with oneDNN 2.6 on an AVX-512 core, it takes 3x3 convolutions 1.3 (512 channels, 7x7) to 2.9 (64 and
- * 128 channels, 56x56 and 28x28) times as fast. The price, as root mean square error against float64, is 1.4 to 3.2
- * times that of the direct algorithm for tiles of 2x2 outputs, 3.2 to 5.3 times for tiles of 4x4: about 1e-6 of the
- * result's own size. The bound that test_onednn_conv asserts is eight times the direct algorithm's. */
+ * in prepare into the layout that the primitive asks for. oneDNN's Winograd is left alone: ours (ops/x86) is faster and
+ * rounds less. */
 #include <string.h>
 
 #include "core/shape.h"
@@ -87,8 +82,8 @@ static dnnl_post_ops_t make_post_ops(const pleat_call *call, bool *out_good) {
 }
 
 /* The kernel's variants. */
-enum { BY_RULE, DIRECT, WINOGRAD_2X2, WINOGRAD_4X4, CHANNELS_LAST };
-static const char *const variant_names[] = {"direct", "winograd 2x2", "winograd 4x4", "channels last", NULL};
+enum { BY_RULE, DIRECT, CHANNELS_LAST };
+static const char *const variant_names[] = {"direct", "channels last", NULL};
 
 /* Which layouts a description asks for. oneDNN's free choice differs from convolution to convolution (channels last
  * for some 1x1, blocks for the rest), and converting between them costs more than it gains: blocks come first. */
@@ -102,7 +97,7 @@ static dnnl_memory_desc_t choose(const pleat_tensor *tensor, choice choice) {
 }
 
 static pleat_status describe_as(const pleat_call *call, const geometry *g, dnnl_alg_kind_t algorithm, choice choice,
-                                const char *name, dnnl_primitive_desc_t *out_pd) {
+                                dnnl_primitive_desc_t *out_pd) {
   const pleat_tensor *x = call->inputs[INPUT_X], *y = call->outputs[0], *b = pleat_in(call, INPUT_B);
   const dnnl_memory_desc_t src = pleat_dnn_as_bf16(choose(x, choice), call->bf16);
   const dnnl_memory_desc_t dst = pleat_dnn_as_bf16(choose(y, choice), call->bf16);
@@ -132,44 +127,14 @@ static pleat_status describe_as(const pleat_call *call, const geometry *g, dnnl_
     if (post_ops != NULL) dnnl_post_ops_destroy(post_ops);
     return PLEAT_OOM(call->error);
   }
-  return pleat_dnn_describe(call, &op, pleat_dnn_attr(post_ops), name, out_pd);
+  return pleat_dnn_describe(call, &op, pleat_dnn_attr(post_ops), out_pd);
 }
 
 static pleat_status describe(const pleat_call *call, const geometry *g, dnnl_alg_kind_t algorithm,
                              dnnl_primitive_desc_t *out_pd) {
-  if (call->wanted == NULL) return describe_as(call, g, algorithm, CHOICE_PLAIN, "", out_pd);
-  pleat_status status = describe_as(call, g, algorithm, CHOICE_BLOCKED, "", out_pd);
-  return status == PLEAT_UNSUPPORTED ? describe_as(call, g, algorithm, CHOICE_FREE, "", out_pd) : status;
-}
-
-/* ---- Winograd ---- */
-
-/* What oneDNN calls its Winograd convolutions, by the tile of outputs. */
-static const char *const winograd_names[] = {[WINOGRAD_2X2] = "jit_fp32_wino_2x3", [WINOGRAD_4X4] = "jit_wino_4x3"};
-
-static const char *refuse_winograd(const pleat_call *call, const geometry *g) {
-  if (call->exact) return "Winograd is not exact";
-  if (call->bf16) return "no Winograd in bfloat16";
-  if (call->wanted == NULL || g->spatial != 2 || g->groups != 1) return "not by Winograd";
-  for (int i = 0; i < 2; i++) {
-    if (g->weights_dims[2 + i] != 3 || g->stride[i] != 1 || g->dilation[i] != 0) return "not by Winograd";
-    if (g->pad_begin[i] > 1 || g->pad_end[i] > 1) return "not by Winograd";
-  }
-  return NULL;
-}
-
-static bool winograd_pays(const pleat_call *call, const geometry *g) {
-  enum { LEAST_CHANNELS = 32, LEAST_AREA = 7 * 7 };
-  const pleat_tensor *y = call->outputs[0];
-  return refuse_winograd(call, g) == NULL && g->weights_dims[0] >= LEAST_CHANNELS &&
-         g->weights_dims[1] >= LEAST_CHANNELS && y->dims[2] * y->dims[3] >= LEAST_AREA;
-}
-
-static pleat_status describe_winograd(pleat_call *call, const geometry *g, int variant, dnnl_primitive_desc_t *out_pd) {
-  const char *reason = refuse_winograd(call, g);
-  if (reason != NULL) return pleat_fail(call->error, PLEAT_UNSUPPORTED, "%s", reason);
-  call->variant = variant;
-  return describe_as(call, g, dnnl_convolution_winograd, CHOICE_BLOCKED, winograd_names[variant], out_pd);
+  if (call->wanted == NULL) return describe_as(call, g, algorithm, CHOICE_PLAIN, out_pd);
+  pleat_status status = describe_as(call, g, algorithm, CHOICE_BLOCKED, out_pd);
+  return status == PLEAT_UNSUPPORTED ? describe_as(call, g, algorithm, CHOICE_FREE, out_pd) : status;
 }
 
 /* In bfloat16, oneDNN's kernel for channels last has no tails on small maps: of ResNet-50's 3x3 convolutions it takes
@@ -180,37 +145,21 @@ static bool channels_last_pays(const pleat_call *call, const geometry *g) {
   return call->bf16 && call->wanted != NULL && g->groups == 1 && pleat_volume(y->dims, 2, y->rank) <= SMALL_AREA;
 }
 
-/* Large maps by tiles of 4x4 outputs, others by 2x2; and by the other where oneDNN does not have the first. */
 static pleat_status describe_by_rule(pleat_call *call, const geometry *g, dnnl_primitive_desc_t *out_pd) {
-  enum { LARGE_AREA = 28 * 28 };
-  const pleat_tensor *y = call->outputs[0];
-  pleat_status status = PLEAT_UNSUPPORTED;
-  if (winograd_pays(call, g)) {
-    const bool large = y->dims[2] * y->dims[3] >= LARGE_AREA;
-    status = describe_winograd(call, g, large ? WINOGRAD_4X4 : WINOGRAD_2X2, out_pd);
-    if (status == PLEAT_UNSUPPORTED) status = describe_winograd(call, g, large ? WINOGRAD_2X2 : WINOGRAD_4X4, out_pd);
+  if (channels_last_pays(call, g)) {
+    call->variant = CHANNELS_LAST;
+    const pleat_status status = describe_as(call, g, dnnl_convolution_direct, CHOICE_CHANNELS_LAST, out_pd);
+    if (status != PLEAT_UNSUPPORTED) return status;
   }
-  if (status != PLEAT_UNSUPPORTED) return status;
-  call->variant = CHANNELS_LAST;
-  if (channels_last_pays(call, g))
-    status = describe_as(call, g, dnnl_convolution_direct, CHOICE_CHANNELS_LAST, "", out_pd);
-  if (status != PLEAT_UNSUPPORTED) return status;
   call->variant = DIRECT;
   return describe(call, g, dnnl_convolution_direct, out_pd);
 }
 
 static pleat_status describe_variant(pleat_call *call, const geometry *g, dnnl_primitive_desc_t *out_pd) {
-  switch (call->variant) {
-  case BY_RULE:
-    return describe_by_rule(call, g, out_pd);
-  case DIRECT:
-    return describe(call, g, dnnl_convolution_direct, out_pd);
-  case CHANNELS_LAST:
-    if (call->wanted == NULL) return pleat_fail(call->error, PLEAT_UNSUPPORTED, "all tensors are dense");
-    return describe_as(call, g, dnnl_convolution_direct, CHOICE_CHANNELS_LAST, "", out_pd);
-  default:
-    return describe_winograd(call, g, call->variant, out_pd);
-  }
+  if (call->variant == BY_RULE) return describe_by_rule(call, g, out_pd);
+  if (call->variant == DIRECT) return describe(call, g, dnnl_convolution_direct, out_pd);
+  if (call->wanted == NULL) return pleat_fail(call->error, PLEAT_UNSUPPORTED, "all tensors are dense");
+  return describe_as(call, g, dnnl_convolution_direct, CHOICE_CHANNELS_LAST, out_pd);
 }
 
 static pleat_status add_args(pleat_call *call, const geometry *g, const_dnnl_primitive_desc_t pd) {

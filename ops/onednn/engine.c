@@ -81,15 +81,15 @@ dnnl_primitive_attr_t pleat_dnn_attr(dnnl_post_ops_t post_ops) {
   return NULL;
 }
 
-/* Moves on to an implementation whose name begins with `name` ("": the first that is no reference code). */
-static dnnl_status_t fetch(dnnl_primitive_desc_iterator_t iterator, const char *name, dnnl_primitive_desc_t *out_pd) {
+/* Moves on to the first implementation that is no reference code. */
+static dnnl_status_t fetch(dnnl_primitive_desc_iterator_t iterator, dnnl_primitive_desc_t *out_pd) {
   dnnl_status_t status = dnnl_success;
   while (status == dnnl_success) {
     const char *found = "";
     dnnl_primitive_desc_t pd = dnnl_primitive_desc_iterator_fetch(iterator);
     if (pd == NULL) return dnnl_out_of_memory;
     dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&found);
-    if (strncmp(found, "ref", 3) != 0 && strncmp(found, name, strlen(name)) == 0) {
+    if (strncmp(found, "ref", 3) != 0) {
       *out_pd = pd;
       return dnnl_success;
     }
@@ -100,13 +100,13 @@ static dnnl_status_t fetch(dnnl_primitive_desc_iterator_t iterator, const char *
 }
 
 pleat_status pleat_dnn_describe(const pleat_call *call, const_dnnl_op_desc_t op, dnnl_primitive_attr_t attr,
-                                const char *name, dnnl_primitive_desc_t *out_pd) {
+                                dnnl_primitive_desc_t *out_pd) {
   dnnl_primitive_desc_iterator_t iterator = NULL;
   *out_pd = NULL;
   if (attr == NULL) return PLEAT_OOM(call->error);
   const int before = pleat_dnn_enter(call->threads);
   dnnl_status_t status = dnnl_primitive_desc_iterator_create(&iterator, op, attr, pleat_dnn_engine(), NULL);
-  if (status == dnnl_success) status = fetch(iterator, name, out_pd);
+  if (status == dnnl_success) status = fetch(iterator, out_pd);
   pleat_dnn_leave(before);
   if (iterator != NULL) dnnl_primitive_desc_iterator_destroy(iterator);
   dnnl_primitive_attr_destroy(attr);

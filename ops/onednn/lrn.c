@@ -20,7 +20,7 @@ static pleat_status prepare(pleat_call *call) {
                                  pleat_attr_int(call->node, "size"), pleat_attr_float(call->node, "alpha"),
                                  pleat_attr_float(call->node, "beta"), pleat_attr_float(call->node, "bias")),
       "describing an LRN", call->error));
-  PLEAT_TRY(pleat_dnn_describe(call, &op, pleat_dnn_attr(NULL), "", &pd));
+  PLEAT_TRY(pleat_dnn_describe(call, &op, pleat_dnn_attr(NULL), &pd));
   return pleat_dnn_build(call, pd);
 }
 

@@ -35,7 +35,7 @@ static pleat_status build(pleat_call *call, const product *p, dnnl_post_ops_t po
   dnnl_status_t status = dnnl_matmul_desc_init(&op, &p->a, packs ? &any : &p->b, NULL, &p->y);
   if (status != dnnl_success && attr != NULL) dnnl_primitive_attr_destroy(attr);
   PLEAT_TRY(pleat_dnn_status(status, "describing a matrix product", call->error));
-  PLEAT_TRY(pleat_dnn_describe(call, &op, attr, "", &pd));
+  PLEAT_TRY(pleat_dnn_describe(call, &op, attr, &pd));
   const dnnl_memory_desc_t packed = *dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
   pleat_status result = packs ? pleat_dnn_constant(call, DNNL_ARG_WEIGHTS, INPUT_B, &p->b, &packed) : PLEAT_OK;
   if (result == PLEAT_OK) return pleat_dnn_build(call, pd);

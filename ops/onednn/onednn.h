@@ -49,10 +49,10 @@ void *pleat_dnn_state(pleat_call *call, size_t size);
 /* Attributes with the user's scratchpad and, when not NULL, post-ops (which are destroyed). NULL: out of memory. */
 dnnl_primitive_attr_t pleat_dnn_attr(dnnl_post_ops_t post_ops);
 
-/* The description of an operation (any of the dnnl_..._desc_t), by the best implementation whose name begins with
- * `name` (usually ""): declines when oneDNN has nothing but reference code for it. `attr` is destroyed. */
+/* The description of an operation (any of the dnnl_..._desc_t), by the best implementation: declines when oneDNN has
+ * nothing but reference code for it. `attr` is destroyed. */
 pleat_status pleat_dnn_describe(const pleat_call *call, const_dnnl_op_desc_t op, dnnl_primitive_attr_t attr,
-                                const char *name, dnnl_primitive_desc_t *out_pd);
+                                dnnl_primitive_desc_t *out_pd);
 /* Makes the primitive and its scratchpad argument. Destroys `pd`, also when it fails. */
 pleat_status pleat_dnn_build(pleat_call *call, dnnl_primitive_desc_t pd);
 

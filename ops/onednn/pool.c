@@ -78,7 +78,7 @@ static pleat_status prepare(pleat_call *call) {
                                                                                   : dnnl_pooling_avg_exclude_padding,
                                                          &src, &dst, stride, kernel, holes, begin, end),
                        "describing a pool", call->error));
-  PLEAT_TRY(pleat_dnn_describe(call, &op, pleat_dnn_attr(NULL), "", &pd));
+  PLEAT_TRY(pleat_dnn_describe(call, &op, pleat_dnn_attr(NULL), &pd));
   dst = *dnnl_primitive_desc_query_md(pd, dnnl_query_dst_md, 0);
   pleat_status status = pleat_dnn_input(call, DNNL_ARG_SRC, 0, &src);
   if (status == PLEAT_OK) status = pleat_dnn_output(call, DNNL_ARG_DST, 0, &dst);

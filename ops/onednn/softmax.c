@@ -34,7 +34,7 @@ static pleat_status prepare(pleat_call *call) {
                                  strcmp(call->node->op_type, "Softmax") == 0 ? dnnl_softmax_accurate : dnnl_softmax_log,
                                  &md, &md, 1),
                              "describing a softmax", call->error));
-  PLEAT_TRY(pleat_dnn_describe(call, &op, pleat_dnn_attr(NULL), "", &pd));
+  PLEAT_TRY(pleat_dnn_describe(call, &op, pleat_dnn_attr(NULL), &pd));
   return pleat_dnn_build(call, pd);
 }
 

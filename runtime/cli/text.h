@@ -17,7 +17,7 @@ const char *text_value_type(const pleat_value_info *info, char *buffer); /* "flo
 const char *text_tensor_type(const pleat_tensor *tensor, char *buffer);  /* "float[1,3]", "sequence of 2" */
 /* "[0,2,1]": the flat row-major `index` of a tensor, as coordinates. */
 const char *text_index(uint64_t index, int rank, const int64_t *dims, char *buffer);
-const char *text_kernel(const pleat_step_info *step, char *buffer); /* "onednn, winograd 4x4" */
+const char *text_kernel(const pleat_step_info *step, char *buffer); /* "onednn, channels last" */
 const char *text_kind(pleat_kind kind);
 
 /* A table: columns are as wide as their widest cell. `columns` has one letter a column: 'l' or 'r'. */

@@ -1,10 +1,10 @@
 /* oneDNN's convolutions against the reference kernels: channel tails around blocks of 8 and 16, groups, depthwise, one
- * to three spatial axes, strides, dilations, uneven padding, fused addends and activations; Winograd's error bound. */
+ * to three spatial axes, strides, dilations, uneven padding, fused addends and activations; variants. */
 #include "conv_case.h"
 #include "ops/onednn/onednn.h"
 
 static const double TOLERANCE = 1e-5;
-enum { WINOGRAD_ERROR = 8 }; /* times the direct algorithm's; ops/onednn/conv.c says what was measured */
+enum { ACTIVATIONS = 11 };
 
 /* A shape in which the window fits. */
 static shape pick_shape(uint64_t *seed, bool transposed) {
@@ -69,19 +69,19 @@ static const char *const activations[] = {"",     "Relu",        "LeakyRelu", "C
 
 START_TEST(fused) {
   uint64_t seed = 5;
-  for (int i = 0; i < 44; i++) {
+  for (int i = 0; i < 4 * ACTIVATIONS; i++) {
     op_case c;
-    const char *name = activations[i % 11];
-    const bool addend = i % 3 != 0, winograd = i >= 22;
-    shape s = {.batch = 1 + i % 2, .channels = winograd ? 32 : 17, .filters = winograd ? 48 : 24, .groups = 1};
+    const char *name = activations[i % ACTIVATIONS];
+    const bool addend = i % 3 != 0, is_whole = i >= 2 * ACTIVATIONS; /* blocks of channels; with padding */
+    shape s = {.batch = 1 + i % 2, .channels = is_whole ? 32 : 17, .filters = is_whole ? 48 : 24, .groups = 1};
     s.spatial = 2;
     for (int d = 0; d < 2; d++) {
       s.size[d] = 9 + d;
-      s.kernel[d] = winograd ? 3 : 2;
+      s.kernel[d] = is_whole ? 3 : 2;
       s.stride[d] = s.dilation[d] = 1;
-      s.pads[d] = s.pads[2 + d] = winograd;
+      s.pads[d] = s.pads[2 + d] = is_whole;
     }
-    const int64_t y[] = {s.batch, s.filters, s.size[0] - !winograd, s.size[1] - !winograd};
+    const int64_t y[] = {s.batch, s.filters, s.size[0] - !is_whole, s.size[1] - !is_whole};
     case_begin(&c, "FusedConv", 1);
     set_inputs(&c, &s, false, true, &seed);
     if (i % 4 == 3) { /* without a bias */
@@ -94,7 +94,7 @@ START_TEST(fused) {
     case_float(&c, "activation_alpha", strcmp(name, "Clip") == 0 ? -0.5f : 0.2f);
     case_float(&c, "activation_beta", 0.7f);
     check_against_reference(&c, &pleat_onednn_conv, "pleat", ~9u, 1 | (addend ? 8 : 0),
-                            winograd ? 5 * TOLERANCE : TOLERANCE, name);
+                            is_whole ? 5 * TOLERANCE : TOLERANCE, name); /* sums of 288 numbers, and of 68 */
   }
 }
 END_TEST
@@ -115,20 +115,6 @@ START_TEST(not_finite) {
     ((float *)c.inputs[0]->data)[100] = i == 0 ? NAN : INFINITY;
     add_window(&c, &s);
     check_against_reference(&c, &pleat_onednn_conv, "", ~1u, 1, TOLERANCE, "not finite");
-  }
-}
-END_TEST
-
-START_TEST(winograd_error) {
-  static const int64_t shapes[][3] = {{32, 32, 28}, {64, 64, 28}, {128, 48, 29}, {160, 32, 14}, {33, 40, 30}};
-  uint64_t seed = 1;
-  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-    const shape s = square_shape(shapes[i][0], shapes[i][1], shapes[i][2], 3, 1, 1);
-    double winograd, plain;
-    conv_errors(&s, &pleat_onednn_conv, &pleat_onednn_conv, &seed, &winograd, &plain);
-    ck_assert_msg(winograd <= WINOGRAD_ERROR * plain && winograd < 2e-6, "Winograd's error is %g, the direct one %g",
-                  winograd, plain);
-    ck_assert_msg(plain < 3e-7, "the direct algorithm's error is %g", plain);
   }
 }
 END_TEST
@@ -157,36 +143,27 @@ END_TEST
 /* Each variant by name, in all layouts of the input: right, or declined. */
 START_TEST(variants) {
   uint64_t seed = 77;
-  size_t taken = 0, winograd = 0;
+  size_t taken = 0;
   const shape s = square_shape(32, 48, 14, 3, 1, 1);
   for (int v = 1; pleat_onednn_conv.variants[v - 1] != NULL; v++) {
-    const bool is_winograd = strstr(pleat_onednn_conv.variants[v - 1], "winograd") != NULL;
     for (unsigned blocked = 0; blocked < 2; blocked++) {
       op_case c;
       case_begin(&c, "Conv", 22);
       set_inputs(&c, &s, false, true, &seed);
       add_window(&c, &s);
       case_ready(&c, "");
-      how how = {.constants = ~1u, .blocked = blocked, .variant = v};
+      const how how = {.constants = ~1u, .blocked = blocked, .variant = v};
       pleat_tensor *expected =
           run_kernel(&c, reference_kernel(&c), (struct how){.constants = ~0u, .no_layouts = true}, NULL);
       pleat_tensor *found = run_kernel(&c, &pleat_onednn_conv, how, NULL);
       if (found != NULL) check_close(found, expected, 5 * TOLERANCE, pleat_onednn_conv.variants[v - 1]);
       taken += found != NULL;
-      winograd += is_winograd && found != NULL;
-      pleat_tensor_release(found);
-      pleat_error_clear(&c.error);
-      how.exact = true;
-      found = run_kernel(&c, &pleat_onednn_conv, how, NULL);
-      if (is_winograd) ck_assert_ptr_null(found);
       pleat_tensor_release(found);
       pleat_tensor_release(expected);
       case_end(&c);
     }
   }
   ck_assert_uint_ge(taken, 2); /* "direct" there always is */
-  if ((dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core)
-    ck_assert_uint_eq(winograd, 4);
 }
 END_TEST
 
@@ -213,7 +190,6 @@ Suite *make_suite(void) {
   tcase_add_loop_test(tcase, transposed_convolutions, 0, 2);
   tcase_add_test(tcase, fused);
   tcase_add_test(tcase, not_finite);
-  tcase_add_test(tcase, winograd_error);
   tcase_add_test(tcase, without_layouts);
   tcase_add_test(tcase, variants);
   tcase_add_test(tcase, empty_tensors);

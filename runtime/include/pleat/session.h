@@ -75,7 +75,7 @@ typedef struct pleat_step_info {
   uint32_t pieces_in_place;        /* those of them that take no copy */
   bool is_dynamic;                 /* shape known only while running: planned then */
   uint64_t runs, total_ns, min_ns; /* filled when the session profiles */
-  const char *variant;             /* which of the kernel's ways, such as "winograd 4x4"; "" when it has but one */
+  const char *variant;             /* which of the kernel's ways, such as "channels last"; "" when it has but one */
   bool tuned; /* the kernel was measured to be the fastest; `declined` then tells what was slower, if that is known */
 } pleat_step_info;
 
