@@ -20,7 +20,8 @@ typedef enum pleat_x86_curve {
   PLEAT_X86_SIGMOID,
   PLEAT_X86_SILU,
   PLEAT_X86_HARD_SIGMOID,
-  PLEAT_X86_HARD_SWISH
+  PLEAT_X86_HARD_SWISH,
+  PLEAT_X86_GELU
 } pleat_x86_curve;
 
 /* y = curve(min(high, max(low, x))); low and high are infinite where the curve is no clamp. */

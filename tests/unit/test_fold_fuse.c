@@ -1,6 +1,6 @@
 /* Fusing in sessions: a Conv, Gemm or BatchNormalization with the sum and the activation behind it is one step, with
  * the same results as the parts (the reference kernel is the parts), and only where nobody sees what lies between. */
-#include "fold_case.h"
+#include "fuse_case.h"
 
 typedef struct activation {
   const char *op;
@@ -14,32 +14,6 @@ static const activation activations[] = {
     {"Tanh", 0, 0, NULL, NULL},      {"HardSigmoid", 0.25f, 0.4f, "alpha", "beta"},
     {"HardSwish", 0, 0, NULL, NULL},
 };
-
-static size_t step_count(pleat_session *session, const char *op_type) {
-  pleat_plan_info *info = NULL;
-  size_t count = 0;
-  ck_assert_int_eq(pleat_session_plan(session, NULL, 0, &info, NULL), PLEAT_OK);
-  for (size_t i = 0; i < info->step_count; i++) count += strcmp(info->steps[i].op_type, op_type) == 0;
-  pleat_plan_info_destroy(info);
-  return count;
-}
-
-/* Runs the model fused and as it is; both must agree. Returns how many steps of `op_type` the fused plan has. */
-static size_t compare_runs(builder *b, pleat_dtype dtype, const char *shape, const char *op_type, double tolerance) {
-  pleat_model *model = build_model(b);
-  pleat_session *fused = session_with(model, (pleat_session_options){.threads = 2});
-  pleat_session *plain = session_with(model, (pleat_session_options){.no_fold = true, .threads = 2});
-  pleat_tensor *found = run_one(fused, noise_tensor(dtype, shape, 7));
-  pleat_tensor *expected = run_one(plain, noise_tensor(dtype, shape, 7));
-  size_t count = step_count(fused, op_type);
-  assert_same(found, expected, tolerance);
-  pleat_tensor_release(found);
-  pleat_tensor_release(expected);
-  pleat_session_destroy(fused);
-  pleat_session_destroy(plain);
-  pleat_model_release(model);
-  return count;
-}
 
 /* x -> conv -> [+ residual] -> activation -> y, in double. */
 static builder conv_model(const activation *a, bool residual) {

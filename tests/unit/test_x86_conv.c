@@ -110,8 +110,8 @@ START_TEST(winograd) {
 }
 END_TEST
 
-static const char *const activations[] = {"",        "Relu",      "LeakyRelu", "Clip",
-                                          "Sigmoid", "HardSwish", "Silu",      "HardSigmoid"};
+static const char *const activations[] = {"",          "Relu", "LeakyRelu",   "Clip", "Sigmoid",
+                                          "HardSwish", "Silu", "HardSigmoid", "Gelu"};
 enum { ACTIVATIONS = sizeof activations / sizeof *activations };
 
 START_TEST(fused) {
