@@ -108,8 +108,8 @@ static void set_scale(direct *d, pleat_call *call) {
 static void set_items(direct *d, int threads) {
   enum { CACHED_BYTES = 256 * 1024, CHUNKS_PER_THREAD = 8, ITEMS_PER_THREAD = 24, ENOUGH_PER_THREAD = 4 };
   const int tiles = d->tiles;
-  const int64_t repeats =
-      (int64_t)d->conv.groups * (d->is_padded || d->is_scaled ? 1 : d->conv.batch); /* of the filters' items */
+  /* Of the filters' items. */
+  const int64_t repeats = (int64_t)d->conv.groups * (d->is_padded || d->is_scaled ? 1 : d->conv.batch);
   const size_t bytes = pair_floats(d) * sizeof(float);
   d->chunk_pairs = bytes >= CACHED_BYTES ? 1 : (int)(CACHED_BYTES / bytes);
   if (threads > 1 && d->pairs * repeats >= (int64_t)threads * ENOUGH_PER_THREAD) {
