@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "fold/fold.h"
+#include "fold/fuse.h"
 #include "ops/batch_normalization.h"
 
 /* What was found behind a Conv or Gemm. */
@@ -16,7 +16,7 @@ typedef struct match {
   float alpha, beta;
 } match;
 
-static const pleat_node *only_reader(const pleat_value *value, const pleat_graph *graph) {
+const pleat_node *pleat_fuse_only_reader(const pleat_value *value, const pleat_graph *graph) {
   if (value->is_output || value->use_count != 1 || value->uses[0].node->graph != graph) return NULL;
   return value->uses[0].node;
 }
@@ -31,7 +31,7 @@ static bool same_shape(const pleat_value *a, const pleat_value *b) {
 
 static void match_sum(match *m) {
   pleat_value *value = m->base->outputs[0];
-  const pleat_node *reader = only_reader(value, m->base->graph);
+  const pleat_node *reader = pleat_fuse_only_reader(value, m->base->graph);
   if (reader == NULL || !pleat_node_is(reader, "Add") || pleat_node_since(reader) < 7) return;
   pleat_value *other = reader->inputs[reader->inputs[0] == value ? 1 : 0];
   if (other == NULL || other == value || pleat_value_is_constant(other) || !same_shape(value, other)) return;
@@ -96,7 +96,7 @@ static bool match_gated(const pleat_value *value, match *m) {
     bool is_silu = pleat_node_is(gate, "Sigmoid");
     bool is_swish = pleat_node_is(gate, "HardSigmoid") && pleat_attr_float(gate, "beta") == 0.5f &&
                     fabsf(pleat_attr_float(gate, "alpha") - 1.0f / 6) < 1e-6f;
-    if ((!is_silu && !is_swish) || only_reader(gate->outputs[0], gate->graph) != product) continue;
+    if ((!is_silu && !is_swish) || pleat_fuse_only_reader(gate->outputs[0], gate->graph) != product) continue;
     m->gate = gate;
     m->activation = product;
     m->name = is_silu ? "Silu" : "HardSwish";
@@ -107,14 +107,12 @@ static bool match_gated(const pleat_value *value, match *m) {
 
 static void match_activation(match *m) {
   pleat_value *value = m->sum != NULL ? m->sum->outputs[0] : m->base->outputs[0];
-  const pleat_node *reader = only_reader(value, m->base->graph);
+  const pleat_node *reader = pleat_fuse_only_reader(value, m->base->graph);
   if (reader != NULL && match_plain(reader, m)) m->activation = value->uses[0].node;
   else if (reader == NULL) match_gated(value, m);
 }
 
-/* Takes a part out; its result has no readers left but parts that were taken out before. */
-static bool drop(pleat_node *node) {
-  if (node == NULL) return true;
+bool pleat_fuse_drop(pleat_node *node) {
   if (!pleat_node_set_output(node, 0, NULL)) return false;
   pleat_node_remove(node);
   return true;
@@ -140,7 +138,7 @@ static const struct kind *kind_of(const pleat_node *node) {
   return NULL;
 }
 
-static bool copy_attributes(const pleat_node *from, pleat_node *to) {
+bool pleat_fuse_copy_attributes(const pleat_node *from, pleat_node *to) {
   for (size_t i = 0; i < from->attr_count; i++) {
     pleat_attr attr = from->attrs[i];
     attr.src = NULL;
@@ -158,13 +156,15 @@ static pleat_status replace(pleat_pass_context *ctx, const match *m) {
   const pleat_attr beta = {.name = "activation_beta", .type = PLEAT_ATTR_FLOAT, .f = m->beta};
   const struct kind *kind = kind_of(base);
   pleat_node *fused = pleat_graph_add_node(base->graph, last, kind->fused, PLEAT_INTERNAL_DOMAIN, base->name);
-  bool good = fused != NULL && copy_attributes(base, fused) && pleat_node_set_attr(fused, activation) &&
+  bool good = fused != NULL && pleat_fuse_copy_attributes(base, fused) && pleat_node_set_attr(fused, activation) &&
               pleat_node_set_attr(fused, alpha) && pleat_node_set_attr(fused, beta);
   for (size_t i = 0; good && i < base->input_count && i < kind->inputs; i++) {
     good = base->inputs[i] == NULL || pleat_node_set_input(fused, i, base->inputs[i]);
   }
   if (good && m->residual != NULL) good = pleat_node_set_input(fused, kind->inputs, m->residual);
-  good = good && drop(m->activation) && drop(m->gate) && drop(m->sum) && drop(base);
+  pleat_node *const parts[] = {m->activation, m->gate, m->sum, base}; /* those that read come before those they read */
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+    good = good && (parts[i] == NULL || pleat_fuse_drop(parts[i]));
   good = good && pleat_node_set_output(fused, 0, result);
   return good ? PLEAT_OK : PLEAT_OOM(ctx->error);
 }

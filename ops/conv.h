@@ -1,4 +1,5 @@
-/* What Conv lends to ConvInteger: the same shapes and the same product, over other numbers. */
+/* What Conv lends to others: to ConvInteger the same shapes and the same product, over other numbers; to kernels, what
+ * pleat.FusedConv (ops/fused.c) has and Conv has not. */
 #ifndef PLEAT_OPS_CONV_H
 #define PLEAT_OPS_CONV_H
 
@@ -16,5 +17,15 @@ pleat_status pleat_conv_plan(pleat_call *call, pleat_dtype dtype, const pleat_co
 /* run: `bias` may be NULL. */
 void pleat_conv_run(const pleat_conv *conv, const pleat_call *call, const void *x, const void *w, const void *bias,
                     void *y);
+
+/* FusedConv: the input that X is multiplied by, a number a channel; and whether the mean of each channel of the result
+ * is wanted as output 1. */
+enum { PLEAT_CONV_Z = 3, PLEAT_CONV_SCALE = 4 };
+static inline bool pleat_conv_is_scaled(const pleat_call *call) {
+  return pleat_in(call, PLEAT_CONV_SCALE) != NULL;
+}
+static inline bool pleat_conv_gives_mean(const pleat_call *call) {
+  return pleat_out(call, 1) != NULL;
+}
 
 #endif

@@ -3,18 +3,23 @@
  * passes (fold/fuse_*.c), never written to a file.
  *
  * Inputs: those of Conv (X, W, B) or Gemm (A, B, C), then Z at index 3. Attributes: those of the base operator,
- * `activation` (the operator's name, "Silu", or empty), `activation_alpha`, `activation_beta`. The reference kernel is
- * the reference kernels of the parts, one after the other, so that fusing changes no bit of it; faster kernels do it in
- * one pass. */
+ * `activation` (the operator's name, "Silu", or empty), `activation_alpha`, `activation_beta`. Squeeze-and-excite has
+ * FusedConv take one more input and give one more output: S, [1 or N, C, 1...], which X is multiplied by, and the mean
+ * of the result over its positions, as GlobalAveragePool gives it.
+ *
+ * The reference kernel is the reference kernels of the parts, one after the other, so that fusing changes no bit of it;
+ * faster kernels do it in one pass. */
 #include <string.h>
 
+#include "ops/conv.h"
 #include "ops/kernels.h"
 
+extern const pleat_kernel pleat_fused_conv_parts; /* fused_parts.c */
 extern const pleat_op_def pleat_op_BatchNormalization, pleat_op_Conv, pleat_op_ConvTranspose, pleat_op_Gemm;
 
 /* ---- the parts ---- */
 
-enum { BASE, SUM, ACTIVATION, GATE, PART_COUNT };
+enum { SCALE, BASE, SUM, ACTIVATION, GATE, MEAN, PART_COUNT };
 
 /* One part's kernel, and its call as far as it is known ahead: inputs and outputs are set in each run. */
 typedef struct part {
@@ -24,7 +29,7 @@ typedef struct part {
 
 typedef struct fused {
   part parts[PART_COUNT];
-  size_t gate_offset; /* Silu: where sigmoid(x) lies in the workspace */
+  size_t kept_offset; /* in the workspace, behind what the parts have: S times X, then sigmoid(x) of Silu */
 } fused;
 
 static const pleat_kernel *reference_of(const pleat_op_def *def) {
@@ -78,7 +83,7 @@ static pleat_node *part_node(pleat_call *call, const char *op_type, int64_t opse
 }
 
 static pleat_status prepare_part(pleat_call *call, part *p, const pleat_node *node, const pleat_tensor *const *inputs,
-                                 size_t input_count) {
+                                 size_t input_count, pleat_tensor *const *outputs) {
   if (node == NULL) return PLEAT_OOM(call->error);
   p->kernel = reference_of(node->def);
   p->call = *call;
@@ -86,6 +91,8 @@ static pleat_status prepare_part(pleat_call *call, part *p, const pleat_node *no
   p->call.version = node->version;
   p->call.inputs = inputs;
   p->call.input_count = input_count;
+  p->call.outputs = outputs;
+  p->call.output_count = 1;
   p->call.state = NULL;
   p->call.workspace_size = 0;
   if (p->kernel->prepare != NULL) PLEAT_TRY(p->kernel->prepare(&p->call));
@@ -123,33 +130,61 @@ static const pleat_tensor *residual_of(const pleat_call *call) {
   return base->has_sum ? pleat_in(call, base->inputs) : NULL;
 }
 
-static pleat_status prepare(pleat_call *call) {
-  fused *state = pleat_call_state(call, sizeof *state);
-  pleat_node *base = pleat_arena_alloc(call->arena, sizeof *base);
+/* S; NULL: there is none. */
+static const pleat_tensor *scale_of(const pleat_call *call) {
+  return base_of(call->node)->def == &pleat_op_Conv ? pleat_in(call, PLEAT_CONV_SCALE) : NULL;
+}
+
+/* The base operator's own node. */
+static pleat_node *base_node(pleat_call *call) {
+  pleat_node *node = pleat_arena_alloc(call->arena, sizeof *node);
+  if (node == NULL) return NULL;
+  *node = *call->node;
+  node->op_type = base_of(call->node)->def->name;
+  node->domain = "";
+  node->def = base_of(call->node)->def;
+  node->version = base_version(call->node);
+  return node;
+}
+
+static pleat_status prepare_activation(pleat_call *call, fused *state, const pleat_tensor *const *y) {
   const char *name = pleat_attr_string(call->node, "activation");
   const struct activation *activation = find_activation(name);
-  const pleat_tensor *const y[2] = {call->outputs[0], residual_of(call)};
-  const size_t inputs = base_of(call->node)->inputs;
+  const bool gated = strcmp(name, "Silu") == 0;
   const pleat_tensor *const both[2] = {call->outputs[0], call->outputs[0]};
-  if (state == NULL || base == NULL) return PLEAT_OOM(call->error);
-  *base = *call->node;
-  base->op_type = base_of(call->node)->def->name;
-  base->domain = "";
-  base->def = base_of(call->node)->def;
-  base->version = base_version(call->node);
+  if (activation == NULL) return PLEAT_OK;
+  PLEAT_TRY(prepare_part(call, &state->parts[ACTIVATION],
+                         part_node(call, gated ? "Sigmoid" : name, activation->opset, activation), y, 1,
+                         call->outputs));
+  if (!gated) return PLEAT_OK;
+  return prepare_part(call, &state->parts[GATE], part_node(call, "Mul", 14, NULL), both, 2, call->outputs);
+}
+
+static pleat_status prepare(pleat_call *call) {
+  fused *state = pleat_call_state(call, sizeof *state);
+  const pleat_tensor *const y[2] = {call->outputs[0], residual_of(call)};
+  const pleat_tensor *const scaled[2] = {call->inputs[0], scale_of(call)};
+  const size_t inputs = base_of(call->node)->inputs;
+  size_t kept = 0;
+  pleat_tensor product = *call->inputs[0], *to_product = &product;
+  if (state == NULL) return PLEAT_OOM(call->error);
   call->workspace_size = 0;
-  PLEAT_TRY(prepare_part(call, &state->parts[BASE], base, call->inputs,
-                         call->input_count < inputs ? call->input_count : inputs));
-  if (y[1] != NULL) PLEAT_TRY(prepare_part(call, &state->parts[SUM], part_node(call, "Add", 14, NULL), y, 2));
-  if (activation != NULL) {
-    bool gated = strcmp(name, "Silu") == 0;
-    const char *op_type = gated ? "Sigmoid" : name;
-    PLEAT_TRY(
-        prepare_part(call, &state->parts[ACTIVATION], part_node(call, op_type, activation->opset, activation), y, 1));
-    if (gated) PLEAT_TRY(prepare_part(call, &state->parts[GATE], part_node(call, "Mul", 14, NULL), both, 2));
-    state->gate_offset = (call->workspace_size + 63) & ~(size_t)63;
-    if (gated) call->workspace_size = state->gate_offset + pleat_bytes(call->outputs[0]);
+  if (scaled[1] != NULL) {
+    PLEAT_TRY(prepare_part(call, &state->parts[SCALE], part_node(call, "Mul", 14, NULL), scaled, 2, &to_product));
+    kept = pleat_bytes(&product);
   }
+  PLEAT_TRY(prepare_part(call, &state->parts[BASE], base_node(call), call->inputs,
+                         call->input_count < inputs ? call->input_count : inputs, call->outputs));
+  if (y[1] != NULL)
+    PLEAT_TRY(prepare_part(call, &state->parts[SUM], part_node(call, "Add", 14, NULL), y, 2, call->outputs));
+  PLEAT_TRY(prepare_activation(call, state, y));
+  if (state->parts[GATE].kernel != NULL && pleat_bytes(call->outputs[0]) > kept) kept = pleat_bytes(call->outputs[0]);
+  if (pleat_out(call, 1) != NULL) {
+    PLEAT_TRY(prepare_part(call, &state->parts[MEAN], part_node(call, "GlobalAveragePool", 1, NULL), y, 1,
+                           call->outputs + 1));
+  }
+  state->kept_offset = (call->workspace_size + 63) & ~(size_t)63;
+  if (kept > 0) call->workspace_size = state->kept_offset + kept;
   call->state = state;
   return PLEAT_OK;
 }
@@ -166,20 +201,58 @@ static pleat_status run_part(const pleat_call *call, const part *p, const pleat_
   return p->kernel->run(&inner);
 }
 
+/* The inputs of the base operator, with S times X for X. */
+static pleat_status run_base(const pleat_call *call, pleat_tensor *product) {
+  const fused *state = call->state;
+  const pleat_tensor *scaled[2] = {call->inputs[0], scale_of(call)}, *inputs[PLEAT_CONV_Z];
+  if (state->parts[SCALE].kernel == NULL) return run_part(call, &state->parts[BASE], call->inputs, call->outputs);
+  PLEAT_TRY(run_part(call, &state->parts[SCALE], scaled, &product));
+  for (size_t i = 0; i < PLEAT_CONV_Z; i++) inputs[i] = i == 0 ? product : pleat_in(call, i);
+  return run_part(call, &state->parts[BASE], inputs, call->outputs);
+}
+
 static pleat_status run(const pleat_call *call) {
   const fused *state = call->state;
-  pleat_tensor gate = *call->outputs[0], *to_gate = &gate;
+  pleat_tensor gate = *call->outputs[0], *to_gate = &gate, product = *call->inputs[0];
   const pleat_tensor *sum[2] = {call->outputs[0], residual_of(call)};
   const pleat_tensor *gated[2] = {call->outputs[0], &gate};
   bool is_gated = state->parts[GATE].kernel != NULL;
-  if (gate.count > 0) gate.data = (char *)call->workspace + state->gate_offset;
-  PLEAT_TRY(run_part(call, &state->parts[BASE], call->inputs, call->outputs));
+  if (gate.count > 0) gate.data = (char *)call->workspace + state->kept_offset;
+  if (product.count > 0) product.data = (char *)call->workspace + state->kept_offset;
+  PLEAT_TRY(run_base(call, &product));
   PLEAT_TRY(run_part(call, &state->parts[SUM], sum, call->outputs));
   PLEAT_TRY(run_part(call, &state->parts[ACTIVATION], sum, is_gated ? &to_gate : call->outputs));
-  return run_part(call, &state->parts[GATE], gated, call->outputs);
+  PLEAT_TRY(run_part(call, &state->parts[GATE], gated, call->outputs));
+  return run_part(call, &state->parts[MEAN], sum, call->outputs + 1);
 }
 
 /* ---- inference ---- */
+
+/* Whether S has a number for each channel of X, as far as that can be told. */
+static bool is_scale(const pleat_type *x, const pleat_type *s) {
+  if (s->dtype != x->dtype) return false;
+  if (x->shape.rank < 0 || s->shape.rank < 0) return true;
+  for (int i = 0; s->shape.rank == x->shape.rank && i < x->shape.rank; i++) {
+    const int64_t size = s->shape.dims[i].value, of_x = x->shape.dims[i].value;
+    const bool is_one = size == 1 && i != 1, is_same = size == of_x && i < 2;
+    if (size >= 0 && of_x >= 0 && !is_one && !is_same) return false;
+  }
+  return s->shape.rank == x->shape.rank;
+}
+
+/* S, and the mean of the result, whose shape is known by now. */
+static pleat_status infer_excitation(pleat_infer *ctx) {
+  const pleat_type *y = &ctx->outputs[0];
+  pleat_type *mean = pleat_infer_out(ctx, 1);
+  if (base_of(ctx->node)->def != &pleat_op_Conv) return PLEAT_OK;
+  if (pleat_infer_has(ctx, PLEAT_CONV_SCALE) && !is_scale(&ctx->inputs[0], &ctx->inputs[PLEAT_CONV_SCALE]))
+    return pleat_fail(ctx->error, PLEAT_SHAPE_MISMATCH, "S does not have a number for each channel of X");
+  if (mean == NULL) return PLEAT_OK;
+  mean->dtype = y->dtype;
+  mean->shape = y->shape;
+  for (int i = 2; i < y->shape.rank; i++) mean->shape.dims[i] = pleat_dim_known(1);
+  return PLEAT_OK;
+}
 
 static pleat_status infer(pleat_infer *ctx) {
   pleat_infer base = *ctx;
@@ -191,14 +264,14 @@ static pleat_status infer(pleat_infer *ctx) {
   base.version = base_version(ctx->node);
   if (base.input_count > kind->inputs) base.input_count = kind->inputs;
   PLEAT_TRY(kind->def->infer(&base));
-  if (!kind->has_sum || !pleat_infer_has(ctx, kind->inputs)) return PLEAT_OK;
+  if (!kind->has_sum || !pleat_infer_has(ctx, kind->inputs)) return infer_excitation(ctx);
   const pleat_type *z = &ctx->inputs[kind->inputs];
   pleat_shape merged;
   if (z->dtype != ctx->outputs[0].dtype || !pleat_shape_merge(&z->shape, &ctx->outputs[0].shape, &merged)) {
     return pleat_fail(ctx->error, PLEAT_SHAPE_MISMATCH, "Z does not have the type and shape of the result");
   }
   ctx->outputs[0].shape = merged;
-  return PLEAT_OK;
+  return infer_excitation(ctx);
 }
 
 static double conv_macs(const pleat_infer *ctx) {
@@ -219,7 +292,10 @@ static double gemm_macs(const pleat_infer *ctx) {
     .name = "activation_beta", .type = PLEAT_ATTR_FLOAT                                                                \
   }
 
-static const pleat_op_version versions[] = {
+static const pleat_op_version conv_versions[] = {
+    {.since = 1, .min_inputs = 2, .max_inputs = 5, .min_outputs = 1, .max_outputs = 2, .types = PLEAT_M_FLOATS}, {0}};
+
+static const pleat_op_version gemm_versions[] = {
     {.since = 1, .min_inputs = 2, .max_inputs = 4, .min_outputs = 1, .max_outputs = 1, .types = PLEAT_M_FLOATS}, {0}};
 
 static const pleat_op_version conv_transpose_versions[] = {
@@ -257,8 +333,8 @@ static const pleat_kernel *const conv_kernels[] = {
     PLEAT_X86_KERNEL(pleat_x86_rows_conv) PLEAT_X86_KERNEL(pleat_x86_depthwise) PLEAT_X86_KERNEL(pleat_x86_planes_conv)
             PLEAT_X86_KERNEL(pleat_x86_conv_winograd) PLEAT_X86_KERNEL(pleat_x86_conv_direct)
                 PLEAT_ONEDNN_KERNEL(pleat_onednn_conv) &
-        reference,
-    NULL};
+        pleat_fused_conv_parts,
+    &reference, NULL};
 static const pleat_kernel *const conv_transpose_kernels[] = {
     PLEAT_X86_KERNEL(pleat_x86_conv_transpose) PLEAT_ONEDNN_KERNEL(pleat_onednn_conv_transpose) & reference, NULL};
 static const pleat_kernel *const gemm_kernels[] = {
@@ -269,7 +345,7 @@ static const pleat_kernel *const norm_kernels[] = {
 
 const pleat_op_def pleat_op_FusedConv = {.domain = PLEAT_INTERNAL_DOMAIN,
                                          .name = "FusedConv",
-                                         .versions = versions,
+                                         .versions = conv_versions,
                                          .attrs = conv_attrs,
                                          .infer = infer,
                                          .kernels = conv_kernels,
@@ -285,7 +361,7 @@ const pleat_op_def pleat_op_FusedConvTranspose = {.domain = PLEAT_INTERNAL_DOMAI
 
 const pleat_op_def pleat_op_FusedGemm = {.domain = PLEAT_INTERNAL_DOMAIN,
                                          .name = "FusedGemm",
-                                         .versions = versions,
+                                         .versions = gemm_versions,
                                          .attrs = gemm_attrs,
                                          .infer = infer,
                                          .kernels = gemm_kernels,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/shape.h"
+#include "ops/conv.h"
 #include "ops/conv_shape.h"
 #include "ops/onednn/onednn.h"
 #include "ops/packs.h"
@@ -31,6 +32,7 @@ static const char *refuse(const pleat_call *call) {
   const char *reason = pleat_dnn_refuse(call, 3, 5);
   if (reason == NULL) reason = pleat_dnn_refuse_bf16(call, INPUT_W);
   if (reason != NULL) return reason;
+  if (pleat_conv_is_scaled(call) || pleat_conv_gives_mean(call)) return "a scaled input, or the mean of the result";
   if (!pleat_dnn_knows_activation(pleat_attr_string(call->node, "activation"))) return "not with this activation";
   return NULL;
 }

@@ -9,11 +9,8 @@ bool pleat_x86_activation_of(const pleat_node *node, pleat_x86_activation *out_a
   static const struct {
     const char *name;
     pleat_x86_curve curve;
-  } curves[] = {{"LeakyRelu", PLEAT_X86_LEAKY},
-                {"Sigmoid", PLEAT_X86_SIGMOID},
-                {"Silu", PLEAT_X86_SILU},
-                {"HardSigmoid", PLEAT_X86_HARD_SIGMOID},
-                {"HardSwish", PLEAT_X86_HARD_SWISH}};
+  } curves[] = {{"LeakyRelu", PLEAT_X86_LEAKY},          {"Sigmoid", PLEAT_X86_SIGMOID},      {"Silu", PLEAT_X86_SILU},
+                {"HardSigmoid", PLEAT_X86_HARD_SIGMOID}, {"HardSwish", PLEAT_X86_HARD_SWISH}, {"Gelu", PLEAT_X86_GELU}};
   const char *name = pleat_attr_string(node, "activation");
   *out_activation = (pleat_x86_activation){.curve = PLEAT_X86_CLAMP, .low = -INFINITY, .high = INFINITY};
   if (name[0] == '\0') return true;

@@ -1,11 +1,13 @@
 /* Direct convolution as products of tiles: the positions of one line of the output by two blocks of channels, over all
- * taps and input channels, read where they lie. Only padding costs a copy of the input, with its borders.
+ * taps and input channels, read where they lie. Only padding costs a copy of the input, with its borders. An input that
+ * is scaled (squeeze-and-excite) goes into the product as it is where there are fewer weights to scale than inputs.
  *
  * Work is cut into items: some tiles by as many filters as the second-level cache holds. Who computes an item does not
  * change its result. */
 #include <string.h>
 
 #include "core/parallel.h"
+#include "ops/conv.h"
 #include "ops/x86/x86.h"
 
 typedef struct direct {
@@ -16,6 +18,7 @@ typedef struct direct {
   int last;         /* lanes of the last depth block that count */
   int pairs;        /* of one group, the last maybe a single block */
   bool is_padded;
+  bool is_scaled, scales_weights, scales_each; /* each: every sample by numbers of its own */
   int lines, line; /* output lines and their length: one long line where lines follow each other in x too */
   int padded_height, padded_width;
   bool is_twice;           /* a tile covers two whole lines */
@@ -28,19 +31,23 @@ typedef struct direct {
 /* One run. */
 typedef struct job {
   const direct *d;
-  const float *x, *z;
-  float *y, *padded;
+  const float *x, *z, *weights;
+  float *y, *copy; /* copy: a sample's input, padded or scaled, or its weights, scaled; NULL: there is none */
+  const float *scale;
   int64_t first_sample;
 } job;
 
 static const char *supports(const pleat_call *call) {
-  const char *reason = pleat_x86_refuse_conv(call);
+  const char *reason = pleat_x86_refuse_conv(call, true);
   if (reason != NULL) return reason;
-  size_t count = 0;
-  const int64_t *strides = NULL;
-  count = pleat_attr_ints(call->node, "strides", &strides);
+  const int64_t *strides = NULL, *pads = NULL, *kernel = call->inputs[PLEAT_X86_W]->dims;
+  const size_t count = pleat_attr_ints(call->node, "strides", &strides);
+  const size_t pad_count = pleat_attr_ints(call->node, "pads", &pads);
   if (count > 0 && strides[count - 1] > 2) return "a stride above 2";
-  return NULL;
+  if (!pleat_conv_is_scaled(call)) return NULL;
+  bool is_pointwise = kernel[2] == 1 && kernel[call->inputs[PLEAT_X86_W]->rank - 1] == 1;
+  for (size_t i = 0; i < pad_count; i++) is_pointwise = is_pointwise && pads[i] == 0;
+  return is_pointwise && pleat_attr_int(call->node, "group") == 1 ? NULL : "a scaled input but for a plain product";
 }
 
 /* ---- preparing ---- */
@@ -83,12 +90,26 @@ static bool set_offsets(direct *d, pleat_arena *arena) {
   return true;
 }
 
+/* Whether to scale the weights or the input, and the room for what was scaled. */
+static void set_scale(direct *d, pleat_call *call) {
+  const pleat_x86_conv *conv = &d->conv;
+  if (!pleat_conv_is_scaled(call)) return;
+  const size_t weights = pleat_x86_group_floats(conv, pair_floats(d));
+  const size_t inputs = (size_t)conv->in_blocks * (size_t)pleat_x86_plane(conv);
+  d->is_scaled = true;
+  d->scales_weights = weights < inputs;
+  d->scales_each = call->inputs[PLEAT_X86_S]->dims[0] > 1;
+  call->wanted[PLEAT_X86_S] = NULL;
+  call->workspace_size = (d->scales_weights ? weights : inputs) * sizeof(float);
+}
+
 /* How the work is cut: filters that stay in the second-level cache, and some items for each thread. Threads rather take
  * different filters than different tiles: those that read the same ones wait for the same memory. */
 static void set_items(direct *d, int threads) {
   enum { CACHED_BYTES = 256 * 1024, CHUNKS_PER_THREAD = 8, ITEMS_PER_THREAD = 24, ENOUGH_PER_THREAD = 4 };
   const int tiles = d->tiles;
-  const int64_t repeats = (int64_t)d->conv.groups * (d->is_padded ? 1 : d->conv.batch); /* of the filters' items */
+  /* Of the filters' items. */
+  const int64_t repeats = (int64_t)d->conv.groups * (d->is_padded || d->is_scaled ? 1 : d->conv.batch);
   const size_t bytes = pair_floats(d) * sizeof(float);
   d->chunk_pairs = bytes >= CACHED_BYTES ? 1 : (int)(CACHED_BYTES / bytes);
   if (threads > 1 && d->pairs * repeats >= (int64_t)threads * ENOUGH_PER_THREAD) {
@@ -126,6 +147,7 @@ static pleat_status prepare(pleat_call *call) {
   d->line_tiles = pleat_x86_divide_up(d->line, conv->code->rows);
   d->is_twice = conv->code->twice[0][0] != NULL && 2 * d->line == conv->code->rows && d->lines > 1;
   d->tiles = d->is_twice ? pleat_x86_divide_up(d->lines, 2) : d->lines * d->line_tiles;
+  set_scale(d, call);
   set_items(d, call->threads);
   if (!set_offsets(d, call->arena)) return PLEAT_OOM(call->error);
   if (d->is_padded) {
@@ -205,7 +227,8 @@ static void run_item(void *arg, int64_t item, int worker) {
   const ptrdiff_t in_plane = (ptrdiff_t)d->padded_height * d->padded_width * lanes;
   const ptrdiff_t in_line = (ptrdiff_t)conv->stride[0] * d->padded_width * lanes;
   const ptrdiff_t out_group = conv->out_blocks * pleat_x86_out_plane(conv);
-  const float *x = (d->is_padded ? job->padded : job->x + sample * conv->groups * conv->in_blocks * in_plane) +
+  const bool is_copy = job->copy != NULL && !d->scales_weights;
+  const float *x = (is_copy ? job->copy : job->x + sample * conv->groups * conv->in_blocks * in_plane) +
                    group * conv->in_blocks * in_plane;
   const ptrdiff_t out = (sample * conv->groups + group) * out_group;
   const int end_pair = (chunk + 1) * d->chunk_pairs < d->pairs ? (chunk + 1) * d->chunk_pairs : d->pairs;
@@ -221,7 +244,7 @@ static void run_item(void *arg, int64_t item, int worker) {
     const ptrdiff_t at = out + ((ptrdiff_t)s.line * d->line + s.first) * lanes;
     tile.a = x + s.line * in_line + (ptrdiff_t)s.first * conv->stride[1] * lanes;
     run_tile(d, &tile, chunk * d->chunk_pairs, end_pair, s.rows, t - first, d->fetch_distance > 0 ? end - first : 0,
-             d->weights + (size_t)group * pleat_x86_group_floats(conv, pair_floats(d)),
+             job->weights + (size_t)group * pleat_x86_group_floats(conv, pair_floats(d)),
              conv->bias + group * conv->out_blocks * lanes, job->z != NULL ? job->z + at : NULL, job->y + at);
   }
 }
@@ -232,7 +255,41 @@ static void pad_item(void *arg, int64_t block, int worker) {
   const int64_t blocks = (int64_t)d->conv.groups * d->conv.in_blocks;
   (void)worker;
   pad_block(d, job->x + (job->first_sample * blocks + block) * pleat_x86_plane(&d->conv),
-            job->padded + block * d->padded_height * d->padded_width * d->conv.code->lanes);
+            job->copy + block * d->padded_height * d->padded_width * d->conv.code->lanes);
+}
+
+/* One block of a sample's channels times its numbers. */
+static void scale_input(void *arg, int64_t block, int worker) {
+  const job *job = arg;
+  const pleat_x86_conv *conv = &job->d->conv;
+  const int lanes = conv->code->lanes, left = conv->in_channels - (int)block * lanes;
+  const ptrdiff_t plane = pleat_x86_plane(conv);
+  float numbers[PLEAT_LAYOUT_MAX_BLOCK] = {0};
+  (void)worker;
+  memcpy(numbers, job->scale + block * lanes, (size_t)(left < lanes ? left : lanes) * sizeof *numbers);
+  conv->code->binary(PLEAT_X86_MUL, job->x + (job->first_sample * conv->in_blocks + block) * plane, numbers, 0,
+                     plane / lanes, job->copy + block * plane);
+}
+
+/* The weights of one pair of blocks, those of each input channel times its number. */
+static void scale_weights(void *arg, int64_t pair, int worker) {
+  const job *job = arg;
+  const pleat_x86_conv *conv = &job->d->conv;
+  const size_t at = (size_t)pair * pair_floats(job->d);
+  (void)worker;
+  conv->code->scale_rows(job->d->weights + at, job->scale, conv->in_channels, conv->out_blocks - 2 * pair > 1 ? 2 : 1,
+                         job->copy + at);
+}
+
+/* What a sample has to have a copy of, before its items. */
+static void copy_for_sample(const pleat_call *call, job *job) {
+  const direct *d = job->d;
+  const int64_t blocks = (int64_t)d->conv.groups * d->conv.in_blocks;
+  const int threads = call->workspace_size / sizeof(float) < PLEAT_PARALLEL_SIMPLE ? 1 : call->threads;
+  if (d->is_padded) pleat_parallel(call->threads, blocks, pad_item, job);
+  else if (!d->scales_weights) pleat_parallel(threads, blocks, scale_input, job);
+  else if (job->first_sample == 0 || d->scales_each) pleat_parallel(threads, d->pairs, scale_weights, job);
+  if (d->scales_each) job->scale += d->conv.in_channels;
 }
 
 static pleat_status run(const pleat_call *call) {
@@ -244,10 +301,16 @@ static pleat_status run(const pleat_call *call) {
              .x = call->inputs[PLEAT_X86_X]->data,
              .z = z != NULL ? z->data : NULL,
              .y = call->outputs[0]->data,
-             .padded = call->workspace};
-  if (!d->is_padded) pleat_parallel(call->threads, items * conv->batch, run_item, &job);
-  for (; d->is_padded && job.first_sample < conv->batch; job.first_sample++) {
-    pleat_parallel(call->threads, (int64_t)conv->groups * conv->in_blocks, pad_item, &job);
+             .weights = d->weights};
+  if (!d->is_padded && !d->is_scaled) {
+    pleat_parallel(call->threads, items * conv->batch, run_item, &job);
+    return PLEAT_OK;
+  }
+  job.copy = call->workspace;
+  if (d->is_scaled) job.scale = call->inputs[PLEAT_X86_S]->data;
+  if (d->scales_weights) job.weights = job.copy;
+  for (; job.first_sample < conv->batch; job.first_sample++) {
+    copy_for_sample(call, &job);
     pleat_parallel(call->threads, items, run_item, &job);
   }
   return PLEAT_OK;

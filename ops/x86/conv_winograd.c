@@ -120,7 +120,7 @@ static const pleat_x86_winograd *choose(const pleat_call *call) {
 }
 
 static const char *supports(const pleat_call *call) {
-  const char *reason = pleat_x86_refuse_conv(call);
+  const char *reason = pleat_x86_refuse_conv(call, false);
   if (reason != NULL) return reason;
   const pleat_tensor *w = call->inputs[PLEAT_X86_W];
   if (call->exact) return "exact results were asked for";

@@ -1,10 +1,13 @@
 /* Depthwise convolutions (every channel by a filter of its own) with windows of odd width up to 7 that move by 1 or 2;
  * what they do up and down is free. There is nothing to pack but the weights, and no padded copy: rows of outputs are
- * made one after the other where the inputs lie (depthwise.inc). */
+ * made one after the other where the inputs lie (depthwise.inc).
+ *
+ * The mean of the result, where it is wanted, is the mean of its rows' means, which are taken while rows are near. */
 #include <string.h>
 
 #include "core/memory.h"
 #include "core/parallel.h"
+#include "ops/conv.h"
 #include "ops/x86/x86.h"
 
 typedef struct depthwise {
@@ -63,20 +66,46 @@ static pleat_status prepare(pleat_call *call) {
       .key = &key, .key_size = sizeof key, .bytes = floats * sizeof(float), .fill = fill, .user = conv};
   PLEAT_TRY(pleat_call_pack(call, PLEAT_X86_W, &format, &pack));
   d->weights = pack;
+  if (pleat_conv_gives_mean(call)) {
+    const int64_t rows = conv->batch * conv->in_blocks * conv->out_height;
+    call->workspace_size = (size_t)rows * (size_t)conv->code->lanes * sizeof(float);
+  }
   return PLEAT_OK;
 }
 
-/* Rows [from, to), counted through all blocks of all samples. */
-static void run_rows(const depthwise *d, const float *x, const float *z, float *y, int64_t from, int64_t to) {
+/* How many rows are made before their means are taken. */
+static int near_rows(const pleat_x86_conv *conv) {
+  enum { NEAR_BYTES = 16 * 1024 };
+  const int rows = NEAR_BYTES / (int)sizeof(float) / conv->code->lanes / conv->out_width;
+  return rows > 0 ? rows : 1;
+}
+
+/* Rows [first, end) of one plane, and their means. */
+static void run_plane(const depthwise *d, int64_t block, const float *x, const float *z, float *y, float *means,
+                      int first, int end) {
   const pleat_x86_conv *conv = &d->conv;
   const int lanes = conv->code->lanes, taps = conv->kernel[0] * conv->kernel[1];
+  const int some = means != NULL ? near_rows(conv) : end - first;
+  for (int next; first < end; first = next) {
+    next = end - first > some ? first + some : end;
+    d->rows(conv, x, d->weights + block * taps * lanes, conv->bias + block * lanes, z, y, first, next);
+    for (int row = first; means != NULL && row < next; row++)
+      conv->code->pool_plane(false, y + (ptrdiff_t)row * conv->out_width * lanes, conv->out_width, means + row * lanes);
+  }
+}
+
+/* Rows [from, to), counted through all blocks of all samples; `means` (may be NULL): of all rows. */
+static void run_rows(const depthwise *d, const float *x, const float *z, float *y, float *means, int64_t from,
+                     int64_t to) {
+  const pleat_x86_conv *conv = &d->conv;
+  const int lanes = conv->code->lanes;
   while (from < to) {
     const int64_t plane = from / conv->out_height, block = plane % conv->in_blocks;
     const int first = (int)(from % conv->out_height);
     const int end = conv->out_height - first < to - from ? conv->out_height : first + (int)(to - from);
     const ptrdiff_t out = plane * pleat_x86_out_plane(conv);
-    d->rows(conv, x + plane * pleat_x86_plane(conv), d->weights + block * taps * lanes, conv->bias + block * lanes,
-            z != NULL ? z + out : NULL, y + out, first, end);
+    run_plane(d, block, x + plane * pleat_x86_plane(conv), z != NULL ? z + out : NULL, y + out,
+              means != NULL ? means + plane * conv->out_height * lanes : NULL, first, end);
     from += end - first;
   }
 }
@@ -85,8 +114,24 @@ static void run_range(void *arg, int64_t first, int64_t end, int worker) {
   const pleat_call *call = arg;
   const pleat_tensor *z = pleat_in(call, PLEAT_X86_Z);
   (void)worker;
-  run_rows(call->state, call->inputs[PLEAT_X86_X]->data, z != NULL ? z->data : NULL, call->outputs[0]->data, first,
-           end);
+  run_rows(call->state, call->inputs[PLEAT_X86_X]->data, z != NULL ? z->data : NULL, call->outputs[0]->data,
+           pleat_conv_gives_mean(call) ? call->workspace : NULL, first, end);
+}
+
+/* The means of planes, of those of their rows. */
+static void take_means(const pleat_call *call) {
+  const depthwise *d = call->state;
+  const pleat_x86_conv *conv = &d->conv;
+  const int lanes = conv->code->lanes;
+  const float *rows = call->workspace;
+  float *to = call->outputs[1]->data;
+  for (int64_t plane = 0; plane < conv->batch * conv->in_blocks; plane++, rows += conv->out_height * lanes) {
+    float mean[PLEAT_LAYOUT_MAX_BLOCK];
+    const int channels = pleat_x86_channels_of(conv, (int)(plane % conv->in_blocks));
+    conv->code->pool_plane(false, rows, conv->out_height, mean);
+    memcpy(to, mean, (size_t)channels * sizeof *mean);
+    to += channels;
+  }
 }
 
 static pleat_status run(const pleat_call *call) {
@@ -94,6 +139,7 @@ static pleat_status run(const pleat_call *call) {
   const int64_t rows = d->conv.batch * d->conv.in_blocks * d->conv.out_height;
   const int64_t work = rows * d->conv.out_width * d->conv.code->lanes;
   pleat_parallel_ranges(work < PLEAT_PARALLEL_MIN ? 1 : call->threads, rows, run_range, (void *)(uintptr_t)call);
+  if (pleat_conv_gives_mean(call)) take_means(call);
   return PLEAT_OK;
 }
 

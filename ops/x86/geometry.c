@@ -5,6 +5,7 @@
 
 #include "core/memory.h"
 #include "core/parallel.h"
+#include "ops/conv.h"
 #include "ops/conv_shape.h"
 #include "ops/x86/x86.h"
 
@@ -14,13 +15,15 @@ static bool is_depthwise(const pleat_call *call) {
   return groups > 1 && groups == call->inputs[PLEAT_X86_X]->dims[1] && groups == call->outputs[0]->dims[1];
 }
 
-static const char *refuse_any(const pleat_call *call) {
+static const char *refuse_any(const pleat_call *call, bool knows_scale, bool knows_mean) {
   const pleat_x86_code *code = pleat_x86_code_of_cpu();
   const pleat_tensor *x = call->inputs[PLEAT_X86_X], *w = call->inputs[PLEAT_X86_W], *b = pleat_in(call, PLEAT_X86_B);
   const pleat_tensor *y = call->outputs[0];
   pleat_x86_activation activation;
   if (code == NULL) return "this CPU has neither AVX2 nor AVX-512";
   if (call->wanted == NULL) return "only where layouts are planned";
+  if (pleat_conv_is_scaled(call) && !knows_scale) return "a scaled input";
+  if (pleat_conv_gives_mean(call) && !knows_mean) return "not with the mean of the result";
   if (x->rank < 3 || x->rank > 4) return "not for this number of dimensions";
   if (x->count == 0 || w->count == 0 || y->count == 0) return "an empty tensor";
   if (!pleat_call_is_constant(call, PLEAT_X86_W)) return "the weight is not constant";
@@ -31,8 +34,8 @@ static const char *refuse_any(const pleat_call *call) {
   return NULL;
 }
 
-const char *pleat_x86_refuse_conv(const pleat_call *call) {
-  const char *reason = refuse_any(call);
+const char *pleat_x86_refuse_conv(const pleat_call *call, bool knows_scale) {
+  const char *reason = refuse_any(call, knows_scale, false);
   if (reason != NULL) return reason;
   const pleat_tensor *w = call->inputs[PLEAT_X86_W];
   const int lanes = pleat_x86_code_of_cpu()->lanes;
@@ -44,11 +47,11 @@ const char *pleat_x86_refuse_conv(const pleat_call *call) {
 }
 
 const char *pleat_x86_refuse_depthwise(const pleat_call *call) {
-  return is_depthwise(call) ? refuse_any(call) : "not depthwise";
+  return is_depthwise(call) ? refuse_any(call, false, true) : "not depthwise";
 }
 
 const char *pleat_x86_refuse_planes(const pleat_call *call) {
-  const char *reason = refuse_any(call);
+  const char *reason = refuse_any(call, false, false);
   if (reason != NULL) return reason;
   if (call->inputs[PLEAT_X86_X]->dims[1] >= pleat_x86_code_of_cpu()->lanes) return "as many channels as a vector holds";
   if (pleat_attr_int(call->node, "group") > 1) return "groups";

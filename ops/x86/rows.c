@@ -2,6 +2,7 @@
  * transB) and 1x1 convolutions of a single position (squeeze-and-excite) have it. Reading the matrix takes all the
  * time: it is read where it is stored, in its order, and packed nowhere. */
 #include "core/parallel.h"
+#include "ops/conv.h"
 #include "ops/packs.h"
 #include "ops/x86/x86.h"
 
@@ -41,6 +42,7 @@ static const char *supports_conv(const pleat_call *call) {
     if (x->dims[i] != 1 || w->dims[i] != 1 || y->dims[i] != 1) return "more than a single position";
   }
   if (pleat_attr_int(call->node, "group") != 1) return "groups";
+  if (pleat_conv_is_scaled(call) || pleat_conv_gives_mean(call)) return "a scaled input, or the mean of the result";
   return refuse(call, x->dims[0], w->dims[0], w->dims[1]);
 }
 

@@ -20,7 +20,8 @@ typedef enum pleat_x86_curve {
   PLEAT_X86_SIGMOID,
   PLEAT_X86_SILU,
   PLEAT_X86_HARD_SIGMOID,
-  PLEAT_X86_HARD_SWISH
+  PLEAT_X86_HARD_SWISH,
+  PLEAT_X86_GELU
 } pleat_x86_curve;
 
 /* y = curve(min(high, max(low, x))); low and high are infinite where the curve is no clamp. */
@@ -161,6 +162,8 @@ typedef struct pleat_x86_code {
   pleat_x86_winograd winograd[PLEAT_X86_WINOGRADS]; /* F(4x4, 3x3), F(2x2, 3x3), stride 2 */
   /* y[i] = a[i] op b[i * step / lanes] over vectors; step: a vector's lanes, or 0 for one vector b. (binary.inc) */
   void (*binary)(pleat_x86_binary operation, const float *a, const float *b, ptrdiff_t step, int64_t vectors, float *y);
+  /* y[row][i] = x[row][i] * scale[row] over rows of one or two vectors. (binary.inc) */
+  void (*scale_rows)(const float *x, const float *scale, int rows, int vectors, float *y);
   /* Zeros in the lanes from `channels` on of so many vectors: weights of zero leave NaN there where inputs are not
    * finite. */
   void (*clear_lanes)(float *values, int vectors, int channels);
@@ -200,13 +203,13 @@ struct pleat_x86_conv {
   const float *bias; /* of every block, zeros where there is none */
 };
 
-enum { PLEAT_X86_X, PLEAT_X86_W, PLEAT_X86_B, PLEAT_X86_Z }; /* inputs of Conv and pleat.FusedConv */
+enum { PLEAT_X86_X, PLEAT_X86_W, PLEAT_X86_B, PLEAT_X86_Z, PLEAT_X86_S }; /* inputs of Conv and pleat.FusedConv */
 
 /* Why such a convolution is not for the kernels here, whatever its window; NULL: none. Takes Conv and FusedConv with
- * constant weights and one or two spatial axes. */
-const char *pleat_x86_refuse_conv(const pleat_call *call);
-/* The same for depthwise ones and for those of fewer input channels than a vector holds, which pleat_x86_refuse_conv
- * refuses. */
+ * constant weights and one or two spatial axes; with a scaled input where the kernel knows of that. */
+const char *pleat_x86_refuse_conv(const pleat_call *call, bool knows_scale);
+/* The same for depthwise ones, which may be asked for the mean of their result, and for those of fewer input channels
+ * than a vector holds, which pleat_x86_refuse_conv refuses. */
 const char *pleat_x86_refuse_depthwise(const pleat_call *call);
 const char *pleat_x86_refuse_planes(const pleat_call *call);
 /* Describes what was not refused, asks for the inputs' layouts and announces the output's. Declines sizes beyond an

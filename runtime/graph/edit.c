@@ -14,8 +14,8 @@ static void node_changed(pleat_node *node) {
 
 /* ---- nodes ---- */
 
-pleat_node *pleat_graph_add_node(pleat_graph *graph, pleat_node *after, const char *op_type, const char *domain,
-                                 const char *name) {
+static pleat_node *add_node(pleat_graph *graph, pleat_node *after, const char *op_type, const char *domain,
+                            int64_t opset, const char *name) {
   pleat_arena *arena = graph->root->arena;
   assert(after == NULL || after->graph == graph);
   pleat_node *node = pleat_graph_new_node(graph);
@@ -27,13 +27,22 @@ pleat_node *pleat_graph_add_node(pleat_graph *graph, pleat_node *after, const ch
     node->graph = NULL; /* it stays in the list of all nodes, as a removed one */
     return NULL;
   }
-  int64_t opset = pleat_graph_opset(graph, node->domain);
   node->def = pleat_op_find(node->domain, node->op_type);
   if (node->def != NULL) node->version = pleat_op_version_at(node->def, opset);
   if (node->version == NULL) node->def = NULL;
   pleat_graph_link_node(graph, after, node);
   node_changed(node);
   return node;
+}
+
+pleat_node *pleat_graph_add_node(pleat_graph *graph, pleat_node *after, const char *op_type, const char *domain,
+                                 const char *name) {
+  return add_node(graph, after, op_type, domain, pleat_graph_opset(graph, pleat_normal_domain(domain)), name);
+}
+
+pleat_node *pleat_graph_add_node_as_of(pleat_graph *graph, pleat_node *after, const char *op_type, int64_t opset,
+                                       const char *name) {
+  return add_node(graph, after, op_type, "", opset, name);
 }
 
 /* Makes place `index` of a list of inputs or outputs exist. */

@@ -192,6 +192,10 @@ bool pleat_attr_present(const pleat_node *node, const char *name);
  */
 pleat_node *pleat_graph_add_node(pleat_graph *graph, pleat_node *after, const char *op_type, const char *domain,
                                  const char *name);
+/* The same for an operator of the default domain as another opset than the graph's has it. A graph with such a node can
+ * be run, but not exported. */
+pleat_node *pleat_graph_add_node_as_of(pleat_graph *graph, pleat_node *after, const char *op_type, int64_t opset,
+                                       const char *name);
 bool pleat_node_set_input(pleat_node *node, size_t index, pleat_value *value); /* grows the list with absent inputs */
 bool pleat_node_set_output(pleat_node *node, size_t index, pleat_value *value);
 void pleat_node_truncate_inputs(pleat_node *node, size_t count); /* drops inputs from `count` on */

@@ -15,6 +15,7 @@ typedef struct how {
   bool exact, no_layouts;
   int lanes; /* channels in a block; 0: 16 */
   int variant;
+  bool second; /* the result is output 1, which is dense; the case has two outputs */
 } how;
 
 static inline void *run_memory(size_t bytes) {
@@ -84,22 +85,30 @@ static inline void check_padding(const op_case *c, const pleat_kernel *kernel, c
   }
 }
 
-/* The kernel's output 0 as a new dense tensor; NULL when it declines (why: in c->error). `out_plain`: whether it came
- * out dense; may be NULL. */
+/* The tensor of output `index`, without data. */
+static inline pleat_tensor tensor_of_type(const pleat_type *type) {
+  pleat_tensor tensor = {.kind = PLEAT_KIND_TENSOR};
+  int64_t dims[PLEAT_MAX_RANK];
+  ck_assert(pleat_shape_dims(&type->shape, dims));
+  ck_assert(pleat_tensor_describe(&tensor, type->dtype, type->shape.rank, dims));
+  return tensor;
+}
+
+/* The kernel's output 0 (or 1, see `how`) as a new dense tensor; NULL when it declines (why: in c->error). `out_plain`:
+ * whether it came out dense; may be NULL. */
 static inline pleat_tensor *run_kernel(op_case *c, const pleat_kernel *kernel, how how, bool *out_plain) {
   pleat_arena *arena = pleat_arena_create();
-  pleat_tensor seen[CASE_INPUTS] = {{0}}, ready[CASE_INPUTS] = {{0}}, y = {.kind = PLEAT_KIND_TENSOR}, *out = &y;
+  pleat_tensor seen[CASE_INPUTS] = {{0}}, ready[CASE_INPUTS] = {{0}}, y, other, *out[] = {&y, &other};
   const pleat_tensor *inputs[CASE_INPUTS] = {NULL};
   const pleat_layout *wanted[CASE_INPUTS] = {NULL};
   pleat_tensor *result = NULL;
   pleat_type types[CASE_INPUTS] = {{0}}, inferred[CASE_OUTPUTS] = {{0}};
-  int64_t dims[PLEAT_MAX_RANK];
   for (size_t i = 0; i < c->input_count; i++) {
     if (c->inputs[i] != NULL) types[i] = pleat_type_of_tensor(c->inputs[i]);
   }
   ck_assert_msg(pleat_node_infer(&c->node, types, inferred, &c->error) == PLEAT_OK, "%s", c->error.message);
-  ck_assert(pleat_shape_dims(&inferred[0].shape, dims));
-  ck_assert(pleat_tensor_describe(&y, inferred[0].dtype, inferred[0].shape.rank, dims));
+  y = tensor_of_type(&inferred[0]);
+  if (how.second) other = tensor_of_type(&inferred[1]);
   for (size_t i = 0; i < c->input_count; i++) {
     if (c->inputs[i] == NULL) continue;
     seen[i] = *c->inputs[i];
@@ -112,9 +121,10 @@ static inline pleat_tensor *run_kernel(op_case *c, const pleat_kernel *kernel, h
     }
     wanted[i] = seen[i].layout;
   }
-  pleat_call call = {.node = &c->node, .version = c->node.version, .input_count = c->input_count, .output_count = 1};
+  pleat_call call = {
+      .node = &c->node, .version = c->node.version, .input_count = c->input_count, .output_count = how.second ? 2 : 1};
   call.inputs = inputs;
-  call.outputs = &out;
+  call.outputs = out;
   call.wanted = how.no_layouts ? NULL : wanted;
   call.exact = how.exact;
   call.variant = how.variant;
@@ -130,14 +140,17 @@ static inline pleat_tensor *run_kernel(op_case *c, const pleat_kernel *kernel, h
       inputs[i] = &ready[i];
     }
     y.data = run_memory(pleat_layout_bytes(&y));
+    if (how.second) other.data = run_memory(pleat_layout_bytes(&other));
     ck_assert_msg(run_prepared(kernel, &call) == PLEAT_OK, "%s", c->error.message);
     if (out_plain != NULL) *out_plain = y.layout == NULL;
     check_padding(c, kernel, &y);
-    pleat_tensor dense = convert(&y, NULL, arena);
-    ck_assert_int_eq(pleat_tensor_create(y.dtype, y.rank, y.dims, &result, NULL), PLEAT_OK);
+    const pleat_tensor *shown = how.second ? &other : &y;
+    pleat_tensor dense = convert(shown, NULL, arena);
+    ck_assert_int_eq(pleat_tensor_create(shown->dtype, shown->rank, shown->dims, &result, NULL), PLEAT_OK);
     if (result->count > 0) memcpy(result->data, dense.data, pleat_bytes(result));
     free(dense.data);
     free(y.data);
+    if (how.second) free(other.data);
     for (size_t i = 0; i < CASE_INPUTS; i++) free(ready[i].data);
     pleat_kernel_release(kernel, &call);
   }
@@ -192,17 +205,17 @@ static inline void check_close(const pleat_tensor *found, const pleat_tensor *ex
   }
 }
 
-/* The fast kernel `kernel` against the reference, in all its ways, with 1, 2 and 3 threads; bitwise repeatable. It must
- * not decline. Ends the case. */
-static inline void check_against_reference(op_case *c, const pleat_kernel *kernel, const char *domain,
-                                           unsigned constants, unsigned blocked, double tolerance, const char *what) {
-  case_ready(c, domain);
-  pleat_tensor *expected = run_kernel(c, reference_kernel(c), (how){.constants = ~0u, .no_layouts = true}, NULL);
+/* One output of the fast kernel `kernel` against the reference, in all its ways, with 1, 2 and 3 threads; bitwise
+ * repeatable. It must not decline. The case is ready. */
+static inline void check_output(op_case *c, const pleat_kernel *kernel, bool second, unsigned constants,
+                                unsigned blocked, double tolerance, const char *what) {
+  pleat_tensor *expected =
+      run_kernel(c, reference_kernel(c), (how){.constants = ~0u, .no_layouts = true, .second = second}, NULL);
   ck_assert_ptr_nonnull(expected);
   for (unsigned way = 0; way < 2; way++) {
     if (way == 1 && blocked == 0) break;
     for (c->threads = 1; c->threads <= 3; c->threads++) {
-      const how how = {.constants = constants, .blocked = way == 1 ? blocked : 0};
+      const how how = {.constants = constants, .blocked = way == 1 ? blocked : 0, .second = second};
       pleat_tensor *found = run_kernel(c, kernel, how, NULL);
       ck_assert_msg(found != NULL, "%s declines: %s", what, c->error.message);
       check_close(found, expected, tolerance, what);
@@ -213,6 +226,13 @@ static inline void check_against_reference(op_case *c, const pleat_kernel *kerne
     }
   }
   pleat_tensor_release(expected);
+}
+
+/* Output 0 so. Ends the case. */
+static inline void check_against_reference(op_case *c, const pleat_kernel *kernel, const char *domain,
+                                           unsigned constants, unsigned blocked, double tolerance, const char *what) {
+  case_ready(c, domain);
+  check_output(c, kernel, false, constants, blocked, tolerance, what);
   case_end(c);
 }
 

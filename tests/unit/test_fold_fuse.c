@@ -1,6 +1,6 @@
 /* Fusing in sessions: a Conv, Gemm or BatchNormalization with the sum and the activation behind it is one step, with
  * the same results as the parts (the reference kernel is the parts), and only where nobody sees what lies between. */
-#include "fold_case.h"
+#include "fuse_case.h"
 
 typedef struct activation {
   const char *op;
@@ -14,32 +14,6 @@ static const activation activations[] = {
     {"Tanh", 0, 0, NULL, NULL},      {"HardSigmoid", 0.25f, 0.4f, "alpha", "beta"},
     {"HardSwish", 0, 0, NULL, NULL},
 };
-
-static size_t step_count(pleat_session *session, const char *op_type) {
-  pleat_plan_info *info = NULL;
-  size_t count = 0;
-  ck_assert_int_eq(pleat_session_plan(session, NULL, 0, &info, NULL), PLEAT_OK);
-  for (size_t i = 0; i < info->step_count; i++) count += strcmp(info->steps[i].op_type, op_type) == 0;
-  pleat_plan_info_destroy(info);
-  return count;
-}
-
-/* Runs the model fused and as it is; both must agree. Returns how many steps of `op_type` the fused plan has. */
-static size_t compare_runs(builder *b, pleat_dtype dtype, const char *shape, const char *op_type, double tolerance) {
-  pleat_model *model = build_model(b);
-  pleat_session *fused = session_with(model, (pleat_session_options){.threads = 2});
-  pleat_session *plain = session_with(model, (pleat_session_options){.no_fold = true, .threads = 2});
-  pleat_tensor *found = run_one(fused, noise_tensor(dtype, shape, 7));
-  pleat_tensor *expected = run_one(plain, noise_tensor(dtype, shape, 7));
-  size_t count = step_count(fused, op_type);
-  assert_same(found, expected, tolerance);
-  pleat_tensor_release(found);
-  pleat_tensor_release(expected);
-  pleat_session_destroy(fused);
-  pleat_session_destroy(plain);
-  pleat_model_release(model);
-  return count;
-}
 
 /* x -> conv -> [+ residual] -> activation -> y, in double. */
 static builder conv_model(const activation *a, bool residual) {
@@ -187,6 +161,87 @@ START_TEST(not_where_it_would_be_seen) {
     }
     pleat_session *session = session_from(&b, (pleat_session_options){0});
     ck_assert_uint_eq(step_count(session, "FusedConv"), 0);
+    pleat_session_destroy(session);
+  }
+}
+END_TEST
+
+/* ---- squeeze-and-excite ---- */
+
+typedef struct excitation {
+  int channels;
+  const char *project; /* window of the last convolution */
+  const char *seen;    /* value that is an output as well; NULL: none */
+  bool reader;         /* another one of the product */
+  size_t muls, pools;  /* steps that are left */
+} excitation;
+
+/* x -> depthwise Conv -> Relu -> h -> GlobalAveragePool -> Conv -> Relu -> Conv -> Sigmoid -> s; h * s -> Conv -> y. */
+static builder excitation_model(const excitation *e, pleat_dtype dtype, char *shape, size_t size) {
+  char text[64];
+  builder b = build_begin(8, 14);
+  snprintf(shape, size, "2,%d,9,8", e->channels);
+  model_input(&b, "x", dtype, shape);
+  snprintf(text, sizeof text, "%d,1,3,3", e->channels);
+  noise_init(&b, "w", dtype, text, -1, 1);
+  snprintf(text, sizeof text, "4,%d,1,1", e->channels);
+  noise_init(&b, "down", dtype, text, -0.5, 0.5);
+  snprintf(text, sizeof text, "%d,4,1,1", e->channels);
+  noise_init(&b, "up", dtype, text, -0.5, 0.5);
+  snprintf(text, sizeof text, "20,%d,%s", e->channels, e->project);
+  noise_init(&b, "project", dtype, text, -1, 1);
+  Onnx__NodeProto *conv = model_node(&b, "Conv", "depthwise", "x,w", "c");
+  build_attr_int(&b, conv, "group", e->channels);
+  attr_ints(&b, conv, "pads", "1,1,1,1");
+  model_node(&b, "Relu", "act", "c", "h");
+  model_node(&b, "GlobalAveragePool", "squeeze", "h", "m");
+  model_node(&b, "Conv", "fc1", "m,down", "d");
+  model_node(&b, "Relu", "act1", "d", "r");
+  model_node(&b, "Conv", "fc2", "r,up", "u");
+  model_node(&b, "Sigmoid", "act2", "u", "s");
+  model_node(&b, "Mul", "excite", e->channels % 16 == 0 ? "h,s" : "s,h", "p");
+  model_node(&b, "Conv", "last", "p,project", "y");
+  model_output(&b, "y", dtype, "?");
+  if (e->seen != NULL) model_output(&b, e->seen, dtype, "?");
+  if (e->reader) {
+    model_node(&b, "Neg", "neg", "p", "z");
+    model_output(&b, "z", dtype, "?");
+  }
+  return b;
+}
+
+/* The same numbers, whatever is fused: where the faster kernels do both (32 channels), where none does (24: not whole
+ * blocks; 8: too few), and by the reference. */
+START_TEST(squeeze_and_excite) {
+  static const excitation cases[] = {{.channels = 32, .project = "1,1"},
+                                     {.channels = 24, .project = "1,1"},
+                                     {.channels = 8, .project = "1,1"},
+                                     {.channels = 32, .project = "2,2", .muls = 1}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (int k = 0; k < 2; k++) {
+      char shape[32];
+      const pleat_dtype dtype = k == 0 ? PLEAT_DOUBLE : PLEAT_FLOAT;
+      builder b = excitation_model(&cases[i], dtype, shape, sizeof shape);
+      const size_t muls = compare_runs(&b, dtype, shape, "Mul", k == 0 ? 0 : 1e-5);
+      ck_assert_uint_eq(muls, k == 0 ? 1 : cases[i].muls);
+    }
+  }
+}
+END_TEST
+
+/* The product, or the mean, is wanted elsewhere. */
+START_TEST(squeeze_and_excite_that_is_seen) {
+  static const excitation cases[] = {{.channels = 32, .project = "1,1"},
+                                     {.channels = 32, .project = "1,1", .seen = "p", .muls = 1},
+                                     {.channels = 32, .project = "1,1", .reader = true, .muls = 1},
+                                     {.channels = 32, .project = "1,1", .seen = "m"},
+                                     {.channels = 32, .project = "1,1", .seen = "h"}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    char shape[32];
+    builder b = excitation_model(&cases[i], PLEAT_FLOAT, shape, sizeof shape);
+    pleat_session *session = session_from(&b, (pleat_session_options){0});
+    ck_assert_uint_eq(step_count(session, "Mul"), cases[i].muls);
+    ck_assert_uint_eq(step_count(session, "GlobalAveragePool"), cases[i].pools);
     pleat_session_destroy(session);
   }
 }
@@ -356,6 +411,7 @@ Suite *make_suite(void) {
                                    gated_activations, conv_transpose_with_activation, gemm_with_activation,
                                    lone_norm_with_activation, halfs_are_widened, not_where_it_would_be_seen,
                                    pad_before_conv, pad_before_pool_stays, matmul_with_bias, conv_integer,
-                                   conv_integer_stays, expand_before_broadcast, NULL});
+                                   conv_integer_stays, expand_before_broadcast, squeeze_and_excite,
+                                   squeeze_and_excite_that_is_seen, NULL});
   return suite;
 }

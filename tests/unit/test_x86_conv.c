@@ -110,8 +110,8 @@ START_TEST(winograd) {
 }
 END_TEST
 
-static const char *const activations[] = {"",        "Relu",      "LeakyRelu", "Clip",
-                                          "Sigmoid", "HardSwish", "Silu",      "HardSigmoid"};
+static const char *const activations[] = {"",          "Relu", "LeakyRelu",   "Clip", "Sigmoid",
+                                          "HardSwish", "Silu", "HardSigmoid", "Gelu"};
 enum { ACTIVATIONS = sizeof activations / sizeof *activations };
 
 START_TEST(fused) {
@@ -141,6 +141,67 @@ START_TEST(fused) {
     case_float(&c, "activation_beta", 0.7f);
     check_against_reference(&c, is_winograd ? &pleat_x86_conv_winograd : &pleat_x86_conv_direct, "pleat", ~9u,
                             1 | (addend ? 8 : 0), 5 * TOLERANCE, name);
+  }
+}
+END_TEST
+
+/* Squeeze-and-excite: few weights or few positions, which decides on what is scaled; all samples by the same numbers,
+ * or each by its own; strides, and channels that do not fill their last block. */
+START_TEST(scaled) {
+  static const int64_t shapes[][3] = {{32, 16, 20}, {40, 24, 15}, {96, 112, 5}, {17, 80, 1}, {64, 33, 14}};
+  uint64_t seed = 9;
+  for (int i = 0; i < 40; i++) {
+    op_case c;
+    const int64_t *size = shapes[i % 5];
+    const bool addend = i % 3 == 0;
+    char what[256];
+    shape s = square_shape(size[0], size[1], size[2], 1, 1 + i % 2, 0);
+    s.size[1] += 3;
+    s.batch = 1 + i % 3;
+    const int64_t out[] = {s.batch, s.filters, (s.size[0] - 1) / s.stride[0] + 1, (s.size[1] - 1) / s.stride[0] + 1};
+    const int64_t numbers[] = {i % 4 < 2 ? s.batch : 1, s.channels, 1, 1};
+    describe(&s, "FusedConv", what, sizeof what);
+    case_begin(&c, "FusedConv", 1);
+    set_inputs(&c, &s, false, true, &seed);
+    case_input(&c, addend ? make_noise(&seed, PLEAT_FLOAT, 4, out) : NULL);
+    case_input(&c, make_noise(&seed, PLEAT_FLOAT, 4, numbers));
+    add_window(&c, &s);
+    case_string(&c, "activation", i % 2 == 0 ? "" : "Relu");
+    check_against_reference(&c, &pleat_x86_conv_direct, "pleat", ~25u, 1 | (addend ? 8 : 0), TOLERANCE, what);
+  }
+}
+END_TEST
+
+/* Others than the direct kernel do not scale, and that one only where nothing but a product is asked for. */
+START_TEST(scaled_declines) {
+  static const struct {
+    const pleat_kernel *kernel;
+    int64_t channels, window, pad, groups;
+    const char *words;
+  } cases[] = {{&pleat_x86_conv_direct, 32, 3, 1, 1, "a plain product"},
+               {&pleat_x86_conv_direct, 32, 1, 1, 1, "a plain product"},
+               {&pleat_x86_conv_direct, 32, 1, 0, 2, "a plain product"},
+               {&pleat_x86_conv_winograd, 32, 3, 1, 1, "scaled"},
+               {&pleat_x86_depthwise, 32, 3, 1, 32, "scaled"},
+               {&pleat_x86_planes_conv, 3, 3, 1, 1, "scaled"},
+               {&pleat_x86_rows_conv, 32, 1, 0, 1, "scaled"}};
+  uint64_t seed = 2;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    op_case c;
+    const bool is_rows = cases[i].kernel == &pleat_x86_rows_conv;
+    shape s = square_shape(cases[i].channels, 32, is_rows ? 1 : 8, cases[i].window, 1, cases[i].pad);
+    const int64_t numbers[] = {1, cases[i].channels, 1, 1};
+    s.groups = cases[i].groups;
+    case_begin(&c, "FusedConv", 1);
+    set_inputs(&c, &s, false, true, &seed);
+    case_input(&c, NULL);
+    case_input(&c, make_noise(&seed, PLEAT_FLOAT, 4, numbers));
+    add_window(&c, &s);
+    case_ready(&c, "pleat");
+    pleat_tensor *found = run_kernel(&c, cases[i].kernel, (how){.constants = ~25u}, NULL);
+    ck_assert_msg(found == NULL, "case %zu does not decline", i);
+    ck_assert_msg(strstr(c.error.message, cases[i].words) != NULL, "case %zu: %s", i, c.error.message);
+    case_end(&c);
   }
 }
 END_TEST
@@ -250,6 +311,8 @@ Suite *make_suite(void) {
     tcase_add_test(tcase, short_lines);
     tcase_add_test(tcase, winograd);
     tcase_add_test(tcase, fused);
+    tcase_add_test(tcase, scaled);
+    tcase_add_test(tcase, scaled_declines);
     tcase_add_test(tcase, not_finite);
     tcase_add_test(tcase, winograd_not_finite);
     tcase_add_test(tcase, winograd_error);

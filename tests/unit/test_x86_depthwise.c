@@ -61,8 +61,8 @@ START_TEST(every_width) {
 }
 END_TEST
 
-static const char *const activations[] = {"",        "Relu",      "LeakyRelu", "Clip",
-                                          "Sigmoid", "HardSwish", "Silu",      "HardSigmoid"};
+static const char *const activations[] = {"",          "Relu", "LeakyRelu",   "Clip", "Sigmoid",
+                                          "HardSwish", "Silu", "HardSigmoid", "Gelu"};
 enum { ACTIVATIONS = sizeof activations / sizeof *activations };
 
 /* Curves and addends, on few rows and on enough of them that curves are drawn in several goes. */
@@ -90,6 +90,30 @@ START_TEST(fused) {
     case_float(&c, "activation_alpha", strcmp(name, "Clip") == 0 ? -0.5f : 0.2f);
     case_float(&c, "activation_beta", 0.7f);
     check_against_reference(&c, &pleat_x86_depthwise, "pleat", ~9u, 1 | (addend ? 8 : 0), TOLERANCE, name);
+  }
+}
+END_TEST
+
+/* The mean of the result beside it: planes of a single row, of rows that are made in several goes, channels that do not
+ * fill a block. */
+START_TEST(mean) {
+  static const int64_t sizes[] = {1, 7, 20, 33, 70};
+  uint64_t seed = 6;
+  for (int i = 0; i < 20; i++) {
+    op_case c;
+    const int64_t channels = i % 2 == 0 ? 24 : 48;
+    shape s = square_shape(channels, channels, sizes[i % 5], i % 3 == 0 ? 3 : 5, 1 + i % 2, 2);
+    s.groups = channels;
+    s.batch = 1 + i % 3;
+    case_begin(&c, "FusedConv", 1);
+    c.output_count = 2;
+    set_inputs(&c, &s, false, true, &seed);
+    add_window(&c, &s);
+    case_string(&c, "activation", i % 4 < 2 ? "Silu" : "Relu");
+    case_ready(&c, "pleat");
+    check_output(&c, &pleat_x86_depthwise, true, ~1u, 1, TOLERANCE, "the mean");
+    check_output(&c, &pleat_x86_depthwise, false, ~1u, 1, TOLERANCE, "beside the mean");
+    case_end(&c);
   }
 }
 END_TEST
@@ -163,6 +187,7 @@ Suite *make_suite(void) {
     tcase_add_loop_test(tcase, any_shape, 0, 3);
     tcase_add_test(tcase, every_width);
     tcase_add_test(tcase, fused);
+    tcase_add_test(tcase, mean);
     tcase_add_test(tcase, not_finite);
     tcase_add_test(tcase, declining);
     tcase_add_test(tcase, empty_batch);

@@ -73,8 +73,8 @@ START_TEST(large) {
 }
 END_TEST
 
-static const char *const activations[] = {"",        "Relu",      "LeakyRelu", "Clip",
-                                          "Sigmoid", "HardSwish", "Silu",      "HardSigmoid"};
+static const char *const activations[] = {"",          "Relu", "LeakyRelu",   "Clip", "Sigmoid",
+                                          "HardSwish", "Silu", "HardSigmoid", "Gelu"};
 enum { ACTIVATIONS = sizeof activations / sizeof *activations };
 
 /* Curves and addends, on short rows and on those whose curve is drawn in several goes. */

@@ -6,8 +6,8 @@
 
 static const double TOLERANCE = 1e-5;
 
-static const char *const activations[] = {"",        "Relu",      "LeakyRelu", "Clip",
-                                          "Sigmoid", "HardSwish", "Silu",      "HardSigmoid"};
+static const char *const activations[] = {"",          "Relu", "LeakyRelu",   "Clip", "Sigmoid",
+                                          "HardSwish", "Silu", "HardSigmoid", "Gelu"};
 enum { ACTIVATIONS = sizeof activations / sizeof *activations };
 
 static const int64_t depths[] = {1, 5, 8, 15, 16, 17, 48, 250, 300, 1280}, counts[] = {1, 7, 8, 9, 16, 17, 40, 1000};
@@ -53,6 +53,8 @@ START_TEST(gemms) {
     if (i % 3 == 0) case_input(&c, make_noise(&seed, PLEAT_FLOAT, 1, &count));
     if (i % 3 == 1) case_input(&c, make_noise(&seed, PLEAT_FLOAT, 2, (int64_t[]){1, count}));
     case_int(&c, "transB", 1);
+    /* Results of about size 1, where the curves bend. */
+    for (size_t k = 0; depth > 100 && k < c.inputs[1]->count; k++) ((float *)c.inputs[1]->data)[k] /= 32;
     if (i % 2 == 1) set_activation(&c, activations[i / 2 % ACTIVATIONS]);
     check_against_reference(&c, &pleat_x86_rows_gemm, i % 2 == 0 ? "" : "pleat", ~1u, 0, TOLERANCE, "Gemm");
   }
