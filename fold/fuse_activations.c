@@ -7,12 +7,13 @@
 
 #include "fold/fuse.h"
 #include "ops/batch_normalization.h"
+#include "ops/conv.h"
 
 /* What was found behind a Conv or Gemm. */
 typedef struct match {
   pleat_node *base, *sum, *gate, *activation; /* gate: the Sigmoid of x * sigmoid(x), whose Mul is `activation` */
-  pleat_value *residual;
-  const char *name; /* of the activation; "": none */
+  pleat_value *residual, *slopes;             /* slopes: of PRelu */
+  const char *name;                           /* of the activation; "": none */
   float alpha, beta;
 } match;
 
@@ -87,6 +88,23 @@ static bool match_plain(const pleat_node *node, match *m) {
   return false;
 }
 
+/* A PRelu with one constant slope for all, or one a channel. */
+static bool match_prelu(const pleat_node *node, match *m) {
+  const pleat_tensor *slopes = NULL;
+  const pleat_value *x = node->inputs[0];
+  if (!pleat_node_is(node, "PRelu") || pleat_node_since(node) < 7 || !pleat_node_is(m->base, "Conv")) return false;
+  if (x->shape.rank < 3 || x->dtype != PLEAT_FLOAT || node->inputs[1] == x) return false;
+  if (pleat_value_constant(node->inputs[1], &slopes, NULL) != PLEAT_OK || slopes == NULL) return false;
+  const int channel = slopes->rank - x->shape.rank + 1;
+  const bool is_each =
+      channel >= 0 && (size_t)slopes->dims[channel] == slopes->count && slopes->dims[channel] == x->shape.dims[1].value;
+  if (slopes->count != 1 && !is_each) return false;
+  if (slopes->rank > x->shape.rank) return false;
+  m->slopes = node->inputs[1];
+  m->name = "PRelu";
+  return true;
+}
+
 /* x * g(x), where g is Sigmoid (then it is Silu) or the HardSigmoid of HardSwish. */
 static bool match_gated(const pleat_value *value, match *m) {
   if (value->is_output || value->use_count != 2) return false;
@@ -108,7 +126,7 @@ static bool match_gated(const pleat_value *value, match *m) {
 static void match_activation(match *m) {
   pleat_value *value = m->sum != NULL ? m->sum->outputs[0] : m->base->outputs[0];
   const pleat_node *reader = pleat_fuse_only_reader(value, m->base->graph);
-  if (reader != NULL && match_plain(reader, m)) m->activation = value->uses[0].node;
+  if (reader != NULL && (match_plain(reader, m) || match_prelu(reader, m))) m->activation = value->uses[0].node;
   else if (reader == NULL) match_gated(value, m);
 }
 
@@ -162,6 +180,7 @@ static pleat_status replace(pleat_pass_context *ctx, const match *m) {
     good = base->inputs[i] == NULL || pleat_node_set_input(fused, i, base->inputs[i]);
   }
   if (good && m->residual != NULL) good = pleat_node_set_input(fused, kind->inputs, m->residual);
+  if (good && m->slopes != NULL) good = pleat_node_set_input(fused, PLEAT_CONV_SLOPES, m->slopes);
   pleat_node *const parts[] = {m->activation, m->gate, m->sum, base}; /* those that read come before those they read */
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
     good = good && (parts[i] == NULL || pleat_fuse_drop(parts[i]));

@@ -5,7 +5,8 @@
  * Inputs: those of Conv (X, W, B) or Gemm (A, B, C), then Z at index 3. Attributes: those of the base operator,
  * `activation` (the operator's name, "Silu", or empty), `activation_alpha`, `activation_beta`. Squeeze-and-excite has
  * FusedConv take one more input and give one more output: S, [1 or N, C, 1...], which X is multiplied by, and the mean
- * of the result over its positions, as GlobalAveragePool gives it.
+ * of the result over its positions, as GlobalAveragePool gives it. A PRelu behind a Conv has its slopes at index 5, one
+ * for all or one a channel.
  *
  * The reference kernel is the reference kernels of the parts, one after the other, so that fusing changes no bit of it;
  * faster kernels do it in one pass. */
@@ -47,8 +48,9 @@ static const struct activation {
     {"Clip", 6, "min", "max"},     {"Elu", 6, "alpha", NULL},
     {"Gelu", 20, NULL, NULL},      {"HardSigmoid", 6, "alpha", "beta"},
     {"HardSwish", 14, NULL, NULL}, {"LeakyRelu", 6, "alpha", NULL},
-    {"Relu", 6, NULL, NULL},       {"Sigmoid", 6, NULL, NULL},
-    {"Silu", 6, NULL, NULL},       {"Tanh", 6, NULL, NULL},
+    {"PRelu", 16, NULL, NULL},     {"Relu", 6, NULL, NULL},
+    {"Sigmoid", 6, NULL, NULL},    {"Silu", 6, NULL, NULL},
+    {"Tanh", 6, NULL, NULL},
 };
 
 static const struct activation *find_activation(const char *name) {
@@ -135,6 +137,11 @@ static const pleat_tensor *scale_of(const pleat_call *call) {
   return base_of(call->node)->def == &pleat_op_Conv ? pleat_in(call, PLEAT_CONV_SCALE) : NULL;
 }
 
+/* PRelu's; NULL: there are none. */
+static const pleat_tensor *slopes_of(const pleat_call *call) {
+  return base_of(call->node)->def == &pleat_op_Conv ? pleat_in(call, PLEAT_CONV_SLOPES) : NULL;
+}
+
 /* The base operator's own node. */
 static pleat_node *base_node(pleat_call *call) {
   pleat_node *node = pleat_arena_alloc(call->arena, sizeof *node);
@@ -147,15 +154,15 @@ static pleat_node *base_node(pleat_call *call) {
   return node;
 }
 
-static pleat_status prepare_activation(pleat_call *call, fused *state, const pleat_tensor *const *y) {
+static pleat_status prepare_activation(pleat_call *call, fused *state) {
   const char *name = pleat_attr_string(call->node, "activation");
   const struct activation *activation = find_activation(name);
   const bool gated = strcmp(name, "Silu") == 0;
-  const pleat_tensor *const both[2] = {call->outputs[0], call->outputs[0]};
+  const pleat_tensor *const both[2] = {call->outputs[0], call->outputs[0]}, *const y[2] = {both[0], slopes_of(call)};
   if (activation == NULL) return PLEAT_OK;
   PLEAT_TRY(prepare_part(call, &state->parts[ACTIVATION],
-                         part_node(call, gated ? "Sigmoid" : name, activation->opset, activation), y, 1,
-                         call->outputs));
+                         part_node(call, gated ? "Sigmoid" : name, activation->opset, activation), y,
+                         y[1] != NULL ? 2 : 1, call->outputs));
   if (!gated) return PLEAT_OK;
   return prepare_part(call, &state->parts[GATE], part_node(call, "Mul", 14, NULL), both, 2, call->outputs);
 }
@@ -177,7 +184,7 @@ static pleat_status prepare(pleat_call *call) {
                          call->input_count < inputs ? call->input_count : inputs, call->outputs));
   if (y[1] != NULL)
     PLEAT_TRY(prepare_part(call, &state->parts[SUM], part_node(call, "Add", 14, NULL), y, 2, call->outputs));
-  PLEAT_TRY(prepare_activation(call, state, y));
+  PLEAT_TRY(prepare_activation(call, state));
   if (state->parts[GATE].kernel != NULL && pleat_bytes(call->outputs[0]) > kept) kept = pleat_bytes(call->outputs[0]);
   if (pleat_out(call, 1) != NULL) {
     PLEAT_TRY(prepare_part(call, &state->parts[MEAN], part_node(call, "GlobalAveragePool", 1, NULL), y, 1,
@@ -215,13 +222,13 @@ static pleat_status run(const pleat_call *call) {
   const fused *state = call->state;
   pleat_tensor gate = *call->outputs[0], *to_gate = &gate, product = *call->inputs[0];
   const pleat_tensor *sum[2] = {call->outputs[0], residual_of(call)};
-  const pleat_tensor *gated[2] = {call->outputs[0], &gate};
+  const pleat_tensor *gated[2] = {call->outputs[0], &gate}, *bent[2] = {call->outputs[0], slopes_of(call)};
   bool is_gated = state->parts[GATE].kernel != NULL;
   if (gate.count > 0) gate.data = (char *)call->workspace + state->kept_offset;
   if (product.count > 0) product.data = (char *)call->workspace + state->kept_offset;
   PLEAT_TRY(run_base(call, &product));
   PLEAT_TRY(run_part(call, &state->parts[SUM], sum, call->outputs));
-  PLEAT_TRY(run_part(call, &state->parts[ACTIVATION], sum, is_gated ? &to_gate : call->outputs));
+  PLEAT_TRY(run_part(call, &state->parts[ACTIVATION], bent, is_gated ? &to_gate : call->outputs));
   PLEAT_TRY(run_part(call, &state->parts[GATE], gated, call->outputs));
   return run_part(call, &state->parts[MEAN], sum, call->outputs + 1);
 }
@@ -257,10 +264,11 @@ static pleat_status infer_excitation(pleat_infer *ctx) {
 static pleat_status infer(pleat_infer *ctx) {
   pleat_infer base = *ctx;
   const char *name = pleat_attr_string(ctx->node, "activation");
-  if (name[0] != '\0' && find_activation(name) == NULL) {
+  const struct base *kind = base_of(ctx->node);
+  const bool has_slopes = kind->def == &pleat_op_Conv && pleat_infer_has(ctx, PLEAT_CONV_SLOPES);
+  if ((name[0] != '\0' && find_activation(name) == NULL) || (strcmp(name, "PRelu") == 0) != has_slopes) {
     return pleat_fail(ctx->error, PLEAT_MALFORMED_MODEL, "there is no activation '%s' to fuse", name);
   }
-  const struct base *kind = base_of(ctx->node);
   base.version = base_version(ctx->node);
   if (base.input_count > kind->inputs) base.input_count = kind->inputs;
   PLEAT_TRY(kind->def->infer(&base));
@@ -293,7 +301,7 @@ static double gemm_macs(const pleat_infer *ctx) {
   }
 
 static const pleat_op_version conv_versions[] = {
-    {.since = 1, .min_inputs = 2, .max_inputs = 5, .min_outputs = 1, .max_outputs = 2, .types = PLEAT_M_FLOATS}, {0}};
+    {.since = 1, .min_inputs = 2, .max_inputs = 6, .min_outputs = 1, .max_outputs = 2, .types = PLEAT_M_FLOATS}, {0}};
 
 static const pleat_op_version gemm_versions[] = {
     {.since = 1, .min_inputs = 2, .max_inputs = 4, .min_outputs = 1, .max_outputs = 1, .types = PLEAT_M_FLOATS}, {0}};

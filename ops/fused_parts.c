@@ -1,9 +1,11 @@
-/* A FusedConv with what no kernel does in one pass (S, the mean of its result: see ops/fused.c), by the best kernels of
- * its parts: a Mul, the FusedConv without, a GlobalAveragePool. So fusing costs nothing where the faster kernels are
- * not there. What lies between is in the layout that the convolution asks for, or the call is declined. */
+/* A FusedConv with what no kernel does in one pass (S, PRelu, the mean of its result: see ops/fused.c), by the best
+ * kernels of its parts: a Mul, the FusedConv without, a GlobalAveragePool; PRelu is a loop here, over any layout. So
+ * fusing costs nothing where the faster kernels are not there. What lies between is in the layout that the convolution
+ * asks for, or the call is declined. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/parallel.h"
 #include "ops/conv.h"
 #include "ops/kernels.h"
 #include "ops/layout.h"
@@ -25,11 +27,18 @@ typedef struct parts {
   pleat_tensor product, *to_product; /* S times X, in the workspace; NULL: X is not scaled */
   pleat_tensor result;               /* of the convolution, as the mean's kernel sees it */
   size_t product_offset;
+  float *slopes; /* [blocks][lanes]; NULL: there are none */
+  int64_t lanes, blocks, positions;
 } parts;
+
+static bool has_slopes(const pleat_call *call) {
+  return pleat_in(call, PLEAT_CONV_SLOPES) != NULL;
+}
 
 static const char *supports(const pleat_call *call) {
   if (call->wanted == NULL) return "only where layouts are planned";
-  return pleat_conv_is_scaled(call) || pleat_conv_gives_mean(call) ? NULL : "nothing but a convolution";
+  if (pleat_conv_is_scaled(call) || pleat_conv_gives_mean(call) || has_slopes(call)) return NULL;
+  return "nothing but a convolution";
 }
 
 /* A node that the graph does not have. */
@@ -42,6 +51,21 @@ static const pleat_node *node_of(const pleat_call *call, const char *op_type) {
   node->def = pleat_op_find("", op_type);
   node->version = pleat_op_version_at(node->def, INT32_MAX);
   node->attr_count = 0;
+  return node;
+}
+
+/* The fused node without what other parts do: PRelu is its only attribute of those. */
+static const pleat_node *conv_node(const pleat_call *call) {
+  pleat_node *node = pleat_arena_alloc(call->arena, sizeof *node);
+  pleat_attr *attrs = pleat_arena_array(call->arena, call->node->attr_count, sizeof *attrs);
+  if (!has_slopes(call)) return call->node;
+  if (node == NULL || attrs == NULL) return NULL;
+  *node = *call->node;
+  node->attrs = attrs;
+  node->attr_count = 0;
+  for (size_t i = 0; i < call->node->attr_count; i++) {
+    if (strcmp(call->node->attrs[i].name, "activation") != 0) attrs[node->attr_count++] = call->node->attrs[i];
+  }
   return node;
 }
 
@@ -85,7 +109,9 @@ static pleat_status take_conv(pleat_call *call, parts *all) {
   part *conv = &all->parts[CONV];
   const size_t count = call->input_count < PART_INPUTS ? call->input_count : PART_INPUTS;
   for (size_t i = 0; i < count; i++) set_input(conv, i, call, i);
-  PLEAT_TRY(take(call, conv, call->node, call->work, count, call->outputs));
+  PLEAT_TRY(take(call, conv, conv_node(call), call->work, count, call->outputs));
+  if (call->bf16 && !conv->call.bf16) /* in float there may be a kernel for all of it */
+    return pleat_fail(call->error, PLEAT_UNSUPPORTED, "its convolution is none of bfloat16");
   for (size_t i = 0; i < count; i++) call->wanted[i] = conv->wanted[i];
   return PLEAT_OK;
 }
@@ -107,6 +133,44 @@ static pleat_status take_scale(pleat_call *call, parts *all, pleat_tensor *x) {
       !pleat_layout_equal(all->product.layout, call->wanted[0]))
     return decline(call, "the scaled input is");
   return PLEAT_OK;
+}
+
+/* PRelu over the result, in its place: a slope for each number of a block of channels. */
+static pleat_status set_slopes(pleat_call *call, parts *all) {
+  const pleat_tensor *y = call->outputs[0], *given = pleat_in(call, PLEAT_CONV_SLOPES);
+  const int64_t channels = y->dims[1];
+  if (given == NULL) return PLEAT_OK;
+  if (pleat_layout_is_bf16(y->layout)) return pleat_fail(call->error, PLEAT_UNSUPPORTED, "PRelu of bfloat16");
+  if (given->data == NULL || (given->count != 1 && given->count != (size_t)channels))
+    return pleat_fail(call->error, PLEAT_UNSUPPORTED, "slopes that are not constant floats, one or one a channel");
+  all->lanes = y->layout == NULL ? 1 : y->layout->block > 0 ? y->layout->block : channels;
+  all->blocks = (channels + all->lanes - 1) / all->lanes;
+  all->positions = pleat_volume(y->dims, 2, y->rank);
+  all->slopes = pleat_arena_array(call->arena, (size_t)(all->blocks * all->lanes), sizeof *all->slopes);
+  if (all->slopes == NULL) return PLEAT_OOM(call->error);
+  for (int64_t i = 0; i < channels; i++) all->slopes[i] = ((const float *)given->data)[given->count == 1 ? 0 : i];
+  return PLEAT_OK;
+}
+
+/* `count` numbers with slopes that come again after `lanes`. Factors are chosen, not results: that takes no branch. */
+static void bend_floats(float *restrict y, int64_t count, const float *restrict slopes, int64_t lanes) {
+  if (lanes == 1) {
+    const float slope = slopes[0];
+    for (int64_t i = 0; i < count; i++) y[i] *= y[i] < 0 ? slope : 1;
+    return;
+  }
+  for (int64_t i = 0; i < count; i += lanes, y += lanes) {
+    for (int64_t k = 0; k < lanes; k++) y[k] *= y[k] < 0 ? slopes[k] : 1;
+  }
+}
+
+static void bend_blocks(const pleat_call *call, const void *plan, size_t first, size_t end) {
+  const parts *all = plan;
+  const int64_t size = all->positions * all->lanes;
+  for (int64_t block = (int64_t)first; block < (int64_t)end; block++) {
+    const float *slopes = all->slopes + block % all->blocks * all->lanes;
+    bend_floats((float *)call->outputs[0]->data + block * size, size, slopes, all->lanes);
+  }
 }
 
 static pleat_status take_mean(pleat_call *call, parts *all) {
@@ -134,6 +198,7 @@ static pleat_status prepare(pleat_call *call) {
   if (all == NULL || x == NULL) return PLEAT_OOM(call->error);
   PLEAT_CHECK(take_conv(call, all));
   PLEAT_CHECK(take_scale(call, all, x));
+  PLEAT_CHECK(set_slopes(call, all));
   PLEAT_CHECK(take_mean(call, all));
   all->product_offset = (call->workspace_size + 63) & ~(size_t)63;
   if (all->to_product != NULL) call->workspace_size = all->product_offset + pleat_layout_bytes(&all->product);
@@ -198,6 +263,9 @@ static pleat_status run(const pleat_call *call) {
   if (all->to_product != NULL) inputs[0] = &product;
   PLEAT_TRY(run_part(call, SCALE, scaled, &to_product));
   PLEAT_TRY(run_part(call, CONV, inputs, call->outputs));
+  if (all->slopes != NULL)
+    pleat_call_share(call, result->count >= PLEAT_PARALLEL_SIMPLE, (size_t)(result->dims[0] * all->blocks), bend_blocks,
+                     all);
   return run_part(call, MEAN, &result, call->outputs + 1);
 }
 

@@ -15,6 +15,15 @@ static bool is_depthwise(const pleat_call *call) {
   return groups > 1 && groups == call->inputs[PLEAT_X86_X]->dims[1] && groups == call->outputs[0]->dims[1];
 }
 
+/* The call's activation, PRelu with constant slopes included. */
+static bool activation_of(const pleat_call *call, pleat_x86_activation *out_activation) {
+  const pleat_tensor *slopes = pleat_in(call, PLEAT_X86_SLOPES);
+  if (pleat_x86_activation_of(call->node, out_activation)) return true;
+  out_activation->curve = PLEAT_X86_PRELU;
+  return slopes != NULL && slopes->data != NULL &&
+         (slopes->count == 1 || slopes->count == (size_t)call->outputs[0]->dims[1]);
+}
+
 static const char *refuse_any(const pleat_call *call, bool knows_scale, bool knows_mean) {
   const pleat_x86_code *code = pleat_x86_code_of_cpu();
   const pleat_tensor *x = call->inputs[PLEAT_X86_X], *w = call->inputs[PLEAT_X86_W], *b = pleat_in(call, PLEAT_X86_B);
@@ -29,7 +38,7 @@ static const char *refuse_any(const pleat_call *call, bool knows_scale, bool kno
   if (!pleat_call_is_constant(call, PLEAT_X86_W)) return "the weight is not constant";
   if (b != NULL && b->data == NULL) return "the bias is not constant";
   if (y->dims[1] < code->lanes) return "fewer channels than a vector holds";
-  if (!pleat_x86_activation_of(call->node, &activation)) return "not with this activation";
+  if (!activation_of(call, &activation)) return "not with this activation";
   if (y->dims[1] % code->lanes != 0 && !pleat_x86_keeps_zero(&activation)) return "its activation does not keep zero";
   return NULL;
 }
@@ -86,14 +95,17 @@ static bool set_sizes(pleat_x86_conv *conv, const pleat_call *call, const pleat_
   return true;
 }
 
-/* A block more than there are channels for: pairs of blocks are read at once. */
+/* A block more than there are channels for: pairs of blocks are read at once. Slopes likewise. */
 static bool set_bias(pleat_x86_conv *conv, pleat_call *call) {
-  const pleat_tensor *b = pleat_in(call, PLEAT_X86_B);
+  const pleat_tensor *b = pleat_in(call, PLEAT_X86_B), *slopes = pleat_in(call, PLEAT_X86_SLOPES);
   const size_t count = ((size_t)conv->groups * (size_t)conv->out_blocks + 1) * (size_t)conv->code->lanes;
-  float *bias = pleat_arena_array(call->arena, count, sizeof *bias);
+  float *bias = pleat_arena_array(call->arena, slopes != NULL ? 2 * count : count, sizeof *bias);
   if (bias == NULL) return false;
   if (b != NULL) memcpy(bias, b->data, pleat_bytes(b));
   conv->bias = bias;
+  conv->activation.slopes = (ptrdiff_t)count;
+  for (int64_t i = 0; slopes != NULL && i < call->outputs[0]->dims[1]; i++)
+    bias[(int64_t)count + i] = ((const float *)slopes->data)[slopes->count == 1 ? 0 : i];
   return true;
 }
 
@@ -106,7 +118,7 @@ pleat_status pleat_x86_describe_conv(pleat_call *call, pleat_x86_conv *out_conv)
   for (int i = 0; i < window.spatial; i++) window.kernel[i] = w->dims[2 + i];
   PLEAT_TRY(pleat_window_output(&window, &shape, sizes, call->error));
   *out_conv = (pleat_x86_conv){.code = pleat_x86_code_of_cpu()};
-  pleat_x86_activation_of(call->node, &out_conv->activation);
+  (void)activation_of(call, &out_conv->activation);
   if (!set_sizes(out_conv, call, &window)) return pleat_fail(call->error, PLEAT_UNSUPPORTED, "a plane is too large");
   if (!set_bias(out_conv, call)) return PLEAT_OOM(call->error);
   const pleat_layout *blocked = pleat_layout_blocked(out_conv->code->lanes);

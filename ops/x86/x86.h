@@ -17,6 +17,7 @@
 typedef enum pleat_x86_curve {
   PLEAT_X86_CLAMP, /* Relu, Clip, or nothing at all: only low and high count */
   PLEAT_X86_LEAKY,
+  PLEAT_X86_PRELU, /* of convolutions only */
   PLEAT_X86_SIGMOID,
   PLEAT_X86_SILU,
   PLEAT_X86_HARD_SIGMOID,
@@ -29,9 +30,11 @@ typedef struct pleat_x86_activation {
   pleat_x86_curve curve;
   float low, high;
   float alpha, beta; /* of the curve */
+  ptrdiff_t slopes;  /* PRelu's lie so many floats behind the biases of the same channels */
 } pleat_x86_activation;
 
-/* Of a fused node, or of one without an activation. False: one that nothing here computes. */
+/* Of a fused node, or of one without an activation. False: one that nothing here computes. PRelu is for convolutions to
+ * know. */
 bool pleat_x86_activation_of(const pleat_node *node, pleat_x86_activation *out_activation);
 /* Whether it leaves zero at zero, as the lanes that are no channels must be. */
 bool pleat_x86_keeps_zero(const pleat_x86_activation *activation);
@@ -200,10 +203,10 @@ struct pleat_x86_conv {
   int in_blocks, out_blocks;     /* likewise; the last is padded only where there is one group */
   int height, width, out_height, out_width;
   int kernel[2], stride[2], dilation[2], pad_begin[2], pad_end[2];
-  const float *bias; /* of every block, zeros where there is none */
+  const float *bias; /* of every block, zeros where there is none; then PRelu's slopes likewise */
 };
 
-enum { PLEAT_X86_X, PLEAT_X86_W, PLEAT_X86_B, PLEAT_X86_Z, PLEAT_X86_S }; /* inputs of Conv and pleat.FusedConv */
+enum { PLEAT_X86_X, PLEAT_X86_W, PLEAT_X86_B, PLEAT_X86_Z, PLEAT_X86_S, PLEAT_X86_SLOPES }; /* inputs of Conv and pleat.FusedConv */
 
 /* Why such a convolution is not for the kernels here, whatever its window; NULL: none. Takes Conv and FusedConv with
  * constant weights and one or two spatial axes; with a scaled input where the kernel knows of that. */

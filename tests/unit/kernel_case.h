@@ -86,7 +86,7 @@ static inline void check_padding(const op_case *c, const pleat_kernel *kernel, c
 }
 
 /* The tensor of output `index`, without data. */
-static inline pleat_tensor tensor_of_type(const pleat_type *type) {
+static inline pleat_tensor tensor_of(const pleat_type *type) {
   pleat_tensor tensor = {.kind = PLEAT_KIND_TENSOR};
   int64_t dims[PLEAT_MAX_RANK];
   ck_assert(pleat_shape_dims(&type->shape, dims));
@@ -107,8 +107,8 @@ static inline pleat_tensor *run_kernel(op_case *c, const pleat_kernel *kernel, h
     if (c->inputs[i] != NULL) types[i] = pleat_type_of_tensor(c->inputs[i]);
   }
   ck_assert_msg(pleat_node_infer(&c->node, types, inferred, &c->error) == PLEAT_OK, "%s", c->error.message);
-  y = tensor_of_type(&inferred[0]);
-  if (how.second) other = tensor_of_type(&inferred[1]);
+  y = tensor_of(&inferred[0]);
+  if (how.second) other = tensor_of(&inferred[1]);
   for (size_t i = 0; i < c->input_count; i++) {
     if (c->inputs[i] == NULL) continue;
     seen[i] = *c->inputs[i];

@@ -166,6 +166,41 @@ START_TEST(not_where_it_would_be_seen) {
 }
 END_TEST
 
+/* PRelu with one slope, one a channel in either spelling: fused; with one a number, a column's, or a computed one: not.
+ * Channels and windows for all kinds of kernels, or for none of the faster ones. */
+START_TEST(conv_with_prelu) {
+  static const struct {
+    const char *slope, *w;
+    int group;
+    bool is_input;
+    size_t fused;
+  } cases[] = {
+      {"", "24,6,3,3", 1, false, 1},  {"24,1,1", "24,6,3,3", 1, false, 1}, {"1,24,1,1", "24,6,1,1", 1, false, 1},
+      {"1", "5,6,3,3", 1, false, 1},  {"5,1,1", "5,6,3,3", 1, false, 1},   {"6,1,1", "6,1,3,3", 6, false, 1},
+      {"9", "24,6,3,3", 1, false, 0}, {"24,9,9", "24,6,3,3", 1, false, 0}, {"24,1,1", "24,6,3,3", 1, true, 0}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    const bool is_small = cases[i].w[strlen(cases[i].w) - 1] == '1';
+    builder b = build_begin(8, 14);
+    model_input(&b, "x", PLEAT_FLOAT, "2,6,9,9");
+    noise_init(&b, "w", PLEAT_FLOAT, cases[i].w, -1, 1);
+    noise_init(&b, cases[i].is_input ? "given" : "slope", PLEAT_FLOAT, cases[i].slope, -1, 1);
+    if (cases[i].is_input) { /* it depends on x */
+      model_node(&b, "ReduceMax", "max", "x", "most");
+      model_node(&b, "Mul", "mul", "given,most", "computed");
+      model_node(&b, "Reshape", "reshape", "computed,to", "slope");
+      model_init(&b, "to", PLEAT_INT64, "3", (const double[]){24, 1, 1});
+    }
+    Onnx__NodeProto *conv = model_node(&b, "Conv", "conv", "x,w", "c");
+    build_attr_int(&b, conv, "group", cases[i].group);
+    attr_ints(&b, conv, "pads", is_small ? "0,0,0,0" : "1,1,1,1");
+    model_node(&b, "PRelu", "act", "c,slope", "y");
+    model_output(&b, "y", PLEAT_FLOAT, "?");
+    const size_t fused = compare_runs(&b, PLEAT_FLOAT, "2,6,9,9", "FusedConv", 1e-5);
+    ck_assert_msg(fused == cases[i].fused, "case %zu: %zu fused", i, fused);
+  }
+}
+END_TEST
+
 /* ---- squeeze-and-excite ---- */
 
 typedef struct excitation {
@@ -411,7 +446,7 @@ Suite *make_suite(void) {
                                    gated_activations, conv_transpose_with_activation, gemm_with_activation,
                                    lone_norm_with_activation, halfs_are_widened, not_where_it_would_be_seen,
                                    pad_before_conv, pad_before_pool_stays, matmul_with_bias, conv_integer,
-                                   conv_integer_stays, expand_before_broadcast, squeeze_and_excite,
+                                   conv_integer_stays, expand_before_broadcast, conv_with_prelu, squeeze_and_excite,
                                    squeeze_and_excite_that_is_seen, NULL});
   return suite;
 }

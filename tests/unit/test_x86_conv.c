@@ -145,6 +145,37 @@ START_TEST(fused) {
 }
 END_TEST
 
+/* PRelu, one slope or one a channel, of every kernel of convolutions that has it. */
+START_TEST(prelu) {
+  static const struct {
+    const pleat_kernel *kernel;
+    int64_t channels, filters, groups;
+  } cases[] = {{&pleat_x86_conv_direct, 17, 72, 1},
+               {&pleat_x86_conv_winograd, 64, 80, 1},
+               {&pleat_x86_planes_conv, 3, 40, 1},
+               {&pleat_x86_depthwise, 40, 40, 40}};
+  uint64_t seed = 8;
+  for (int i = 0; i < 16; i++) {
+    op_case c;
+    const int64_t filters = cases[i % 4].filters, slopes[] = {i < 8 ? filters : 1, 1, 1};
+    shape s = square_shape(cases[i % 4].channels, filters, 17, 3, 1, 1);
+    const int64_t y[] = {2, filters, 17, 17};
+    const bool addend = i / 4 % 2 == 1;
+    s.groups = cases[i % 4].groups;
+    s.batch = 2;
+    case_begin(&c, "FusedConv", 1);
+    set_inputs(&c, &s, false, true, &seed);
+    case_input(&c, addend ? make_noise(&seed, PLEAT_FLOAT, 4, y) : NULL);
+    case_input(&c, NULL);
+    case_input(&c, make_noise(&seed, PLEAT_FLOAT, 3, slopes));
+    add_window(&c, &s);
+    case_string(&c, "activation", "PRelu");
+    const unsigned blocked = (i % 4 == 2 ? 0 : 1) | (addend ? 8 : 0);
+    check_against_reference(&c, cases[i % 4].kernel, "pleat", ~9u, blocked, 5 * TOLERANCE, cases[i % 4].kernel->name);
+  }
+}
+END_TEST
+
 /* Squeeze-and-excite: few weights or few positions, which decides on what is scaled; all samples by the same numbers,
  * or each by its own; strides, and channels that do not fill their last block. */
 START_TEST(scaled) {
@@ -311,6 +342,7 @@ Suite *make_suite(void) {
     tcase_add_test(tcase, short_lines);
     tcase_add_test(tcase, winograd);
     tcase_add_test(tcase, fused);
+    tcase_add_test(tcase, prelu);
     tcase_add_test(tcase, scaled);
     tcase_add_test(tcase, scaled_declines);
     tcase_add_test(tcase, not_finite);
