@@ -18,8 +18,8 @@ pleat_status pleat_conv_plan(pleat_call *call, pleat_dtype dtype, const pleat_co
 void pleat_conv_run(const pleat_conv *conv, const pleat_call *call, const void *x, const void *w, const void *bias,
                     void *y);
 
-/* FusedConv: the input that X is multiplied by, a number a channel; PRelu's slopes; and whether the mean of each channel
- * of the result is wanted as output 1. */
+/* FusedConv: the input that X is multiplied by, a number a channel; PRelu's slopes; and whether the mean of each
+ * channel of the result is wanted as output 1. */
 enum { PLEAT_CONV_Z = 3, PLEAT_CONV_SCALE = 4, PLEAT_CONV_SLOPES = 5 };
 static inline bool pleat_conv_is_scaled(const pleat_call *call) {
   return pleat_in(call, PLEAT_CONV_SCALE) != NULL;

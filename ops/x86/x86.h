@@ -206,7 +206,8 @@ struct pleat_x86_conv {
   const float *bias; /* of every block, zeros where there is none; then PRelu's slopes likewise */
 };
 
-enum { PLEAT_X86_X, PLEAT_X86_W, PLEAT_X86_B, PLEAT_X86_Z, PLEAT_X86_S, PLEAT_X86_SLOPES }; /* inputs of Conv and pleat.FusedConv */
+/* Inputs of Conv and pleat.FusedConv. */
+enum { PLEAT_X86_X, PLEAT_X86_W, PLEAT_X86_B, PLEAT_X86_Z, PLEAT_X86_S, PLEAT_X86_SLOPES };
 
 /* Why such a convolution is not for the kernels here, whatever its window; NULL: none. Takes Conv and FusedConv with
  * constant weights and one or two spatial axes; with a scaled input where the kernel knows of that. */
