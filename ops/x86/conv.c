@@ -66,6 +66,13 @@ static size_t pair_floats(const direct *d) {
   return (size_t)d->depth_blocks * (size_t)d->conv.code->lanes * 2 * (size_t)d->conv.code->lanes;
 }
 
+pleat_status pleat_x86_pack_direct(pleat_call *call, const pleat_x86_conv *conv, const float **out_pack) {
+  const size_t lanes = (size_t)conv->code->lanes, taps = (size_t)(conv->kernel[0] * conv->kernel[1]);
+  const pleat_x86_weights weights = {
+      .kernel = "x86 direct", .pair_floats = (size_t)conv->in_blocks * taps * lanes * 2 * lanes, .pack = pack_pair};
+  return pleat_x86_pack_weights(call, conv, &weights, out_pack);
+}
+
 /* Where the blocks of depth lie, from a tile's first position on. */
 static bool set_offsets(direct *d, pleat_arena *arena) {
   const pleat_x86_conv *conv = &d->conv;
@@ -132,8 +139,7 @@ static pleat_status prepare(pleat_call *call) {
     call->workspace_size = (size_t)conv->groups * (size_t)conv->in_blocks * (size_t)d->padded_height *
                            (size_t)d->padded_width * (size_t)lanes * sizeof(float);
   }
-  const pleat_x86_weights weights = {.kernel = "x86 direct", .pair_floats = pair_floats(d), .pack = pack_pair};
-  return pleat_x86_pack_weights(call, conv, &weights, &d->weights);
+  return pleat_x86_pack_direct(call, conv, &d->weights);
 }
 
 /* ---- running ---- */

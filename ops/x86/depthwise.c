@@ -13,7 +13,7 @@ typedef struct depthwise {
   const float *weights; /* [blocks][taps][lanes] */
 } depthwise;
 
-static const char *supports(const pleat_call *call) {
+const char *pleat_x86_refuse_depthwise_window(const pleat_call *call) {
   const char *reason = pleat_x86_refuse_depthwise(call);
   if (reason != NULL) return reason;
   const pleat_tensor *w = call->inputs[PLEAT_X86_W];
@@ -43,17 +43,12 @@ static pleat_status fill(const pleat_pack_source *source, const void *user, void
   return PLEAT_OK;
 }
 
-static pleat_status prepare(pleat_call *call) {
+pleat_status pleat_x86_pack_depthwise(pleat_call *call, const pleat_x86_conv *conv, const float **out_pack) {
   struct {
     char kernel[16];
     int lanes;
   } key;
   const void *pack = NULL;
-  depthwise *d = pleat_call_state(call, sizeof *d);
-  if (d == NULL) return PLEAT_OOM(call->error);
-  pleat_x86_conv *conv = &d->conv;
-  PLEAT_TRY(pleat_x86_describe_conv(call, conv));
-  d->rows = conv->code->depthwise[conv->kernel[1] / 2][conv->stride[1] - 1];
   memset(&key, 0, sizeof key);
   memcpy(key.kernel, "x86 depthwise", sizeof "x86 depthwise");
   key.lanes = conv->code->lanes;
@@ -62,8 +57,16 @@ static pleat_status prepare(pleat_call *call) {
   const pleat_pack_format format = {
       .key = &key, .key_size = sizeof key, .bytes = floats * sizeof(float), .fill = fill, .user = conv};
   PLEAT_TRY(pleat_call_pack(call, PLEAT_X86_W, &format, &pack));
-  d->weights = pack;
+  *out_pack = pack;
   return PLEAT_OK;
+}
+
+static pleat_status prepare(pleat_call *call) {
+  depthwise *d = pleat_call_state(call, sizeof *d);
+  if (d == NULL) return PLEAT_OOM(call->error);
+  PLEAT_TRY(pleat_x86_describe_conv(call, &d->conv));
+  d->rows = d->conv.code->depthwise[d->conv.kernel[1] / 2][d->conv.stride[1] - 1];
+  return pleat_x86_pack_depthwise(call, &d->conv, &d->weights);
 }
 
 /* Rows [from, to), counted through all blocks of all samples. */
@@ -101,7 +104,7 @@ const pleat_kernel pleat_x86_depthwise = {.name = "depthwise",
                                           .types = PLEAT_M_F32,
                                           .flags = PLEAT_KERNEL_LAYOUTS,
                                           .inplace = 1u << PLEAT_X86_Z,
-                                          .supports = supports,
+                                          .supports = pleat_x86_refuse_depthwise_window,
                                           .prepare = prepare,
                                           .run = run,
                                           .packs = 1u << PLEAT_X86_W};

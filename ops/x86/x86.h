@@ -209,6 +209,8 @@ const char *pleat_x86_refuse_conv(const pleat_call *call);
  * refuses. */
 const char *pleat_x86_refuse_depthwise(const pleat_call *call);
 const char *pleat_x86_refuse_planes(const pleat_call *call);
+/* A depthwise one with all that depthwise.c declines. */
+const char *pleat_x86_refuse_depthwise_window(const pleat_call *call);
 /* Describes what was not refused, asks for the inputs' layouts and announces the output's. Declines sizes beyond an
  * int. */
 pleat_status pleat_x86_describe_conv(pleat_call *call, pleat_x86_conv *out_conv);
@@ -225,6 +227,9 @@ typedef struct pleat_x86_weights {
 
 pleat_status pleat_x86_pack_weights(pleat_call *call, const pleat_x86_conv *conv, const pleat_x86_weights *weights,
                                     const float **out_pack);
+/* The filters of the direct convolution and of the depthwise one, as these read them (conv.c, depthwise.c). */
+pleat_status pleat_x86_pack_direct(pleat_call *call, const pleat_x86_conv *conv, const float **out_pack);
+pleat_status pleat_x86_pack_depthwise(pleat_call *call, const pleat_x86_conv *conv, const float **out_pack);
 static inline size_t pleat_x86_group_floats(const pleat_x86_conv *conv, size_t pair_floats) {
   return pair_floats / 2 * (size_t)conv->out_blocks;
 }
