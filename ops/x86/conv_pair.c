@@ -129,7 +129,6 @@ static void make_rows(const pair *p, const float *x, int index, int row, int end
   const pleat_x86_conv *conv = &p->first;
   const int lanes = conv->code->lanes, columns = conv->out_blocks - 2 * index > 1 ? 2 : 1;
   const int count = (end - row) * conv->width, tiles = pleat_x86_divide_up(count, conv->code->rows);
-  const int channels = pleat_x86_channels_of(conv, 2 * index + columns - 1);
   const ptrdiff_t plane = (ptrdiff_t)p->buffer_rows * conv->width * lanes;
   pleat_x86_tile tile = {.offsets = p->offsets,
                          .blocks = conv->in_blocks,
@@ -142,8 +141,7 @@ static void make_rows(const pair *p, const float *x, int index, int row, int end
     const int at = (int)((int64_t)count * t / tiles), rows = (int)((int64_t)count * (t + 1) / tiles) - at;
     tile.a = x + (ptrdiff_t)at * lanes;
     for (int j = 0; j < columns; j++) tile.c[j] = to + j * plane + (ptrdiff_t)at * lanes;
-    conv->code->product[0][columns - 1][rows](&tile);
-    if (channels < lanes) conv->code->clear_lanes(tile.c[columns - 1], rows, channels);
+    pleat_x86_direct_tile(conv, index, rows, &tile);
   }
 }
 
