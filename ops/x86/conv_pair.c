@@ -15,11 +15,12 @@ typedef struct pair {
   const float *weights; /* of the first, as conv.c packs them */
   const float *taps;    /* of the second: [blocks][taps][lanes] */
   pleat_x86_depthwise_function *rows;
-  ptrdiff_t *offsets; /* of the first one's blocks of depth */
-  int pairs;          /* of blocks between the two, the last maybe a single block */
-  int pieces;         /* items along the rows of output */
-  int band;           /* rows of output that are made from one filling of the buffer */
-  int buffer_rows;    /* of each of the two blocks */
+  ptrdiff_t *offsets;       /* of the first one's blocks of depth */
+  int pairs;                /* of blocks between the two, the last maybe a single block */
+  int pieces;               /* items along the rows of output */
+  int band;                 /* rows of output that are made from one filling of the buffer */
+  int buffer_rows;          /* of each of the two blocks */
+  ptrdiff_t fetch_distance; /* to the filters of the item that a thread takes next; 0: they are near enough */
 } pair;
 
 typedef struct job {
@@ -37,9 +38,9 @@ static int extent_of(const pleat_x86_conv *conv) {
 static const char *const variants[] = {"row by row", NULL};
 
 static const char *refuse(const pleat_call *first, const pleat_call *second) {
-  /* Less stays in the second-level cache from one step to the next. On such planes two steps are the faster way, as
-   * conv.c takes more of its filters at a time and fetches the next ones meanwhile. */
-  enum { CACHED_BYTES = 576 * 1024 };
+  /* Less stays in the second-level cache from one step to the next, and is of so few positions that reading filters is
+   * much of the work: conv.c, which takes more of them at a time, is faster then. */
+  enum { CACHED_BYTES = 256 * 1024 };
   const char *reason = pleat_x86_refuse_conv(first);
   if (reason == NULL) reason = pleat_x86_refuse_depthwise_window(second);
   if (reason != NULL) return reason;
@@ -97,6 +98,13 @@ static void set_buffer(pair *p) {
   if (p->buffer_rows > p->first.height) p->buffer_rows = p->first.height;
 }
 
+/* Where an item is one filling of the buffer, few positions share its filters: the next ones are fetched meanwhile. */
+static void set_fetch(pair *p, int threads) {
+  const ptrdiff_t lanes = p->first.code->lanes;
+  if (p->band < p->second.out_height || p->pairs <= threads) return;
+  p->fetch_distance = 2 * threads * p->first.in_blocks * lanes * lanes;
+}
+
 static pleat_status prepare(pleat_call *call) {
   pair *p = pleat_call_state(call, sizeof *p);
   pleat_conv_pair *parts = pleat_arena_alloc(call->arena, sizeof *parts);
@@ -117,6 +125,7 @@ static pleat_status prepare(pleat_call *call) {
   call->variant = 1;
   set_pieces(p, call->threads);
   set_buffer(p);
+  set_fetch(p, call->threads);
   call->workspace_size = (size_t)call->threads * buffer_floats(p) * sizeof(float);
   PLEAT_TRY(pleat_x86_pack_direct(first, &p->first, &p->weights));
   return pleat_x86_pack_depthwise(second, &p->second, &p->taps);
@@ -141,6 +150,7 @@ static void make_rows(const pair *p, const float *x, int index, int row, int end
     const int at = (int)((int64_t)count * t / tiles), rows = (int)((int64_t)count * (t + 1) / tiles) - at;
     tile.a = x + (ptrdiff_t)at * lanes;
     for (int j = 0; j < columns; j++) tile.c[j] = to + j * plane + (ptrdiff_t)at * lanes;
+    if (p->fetch_distance > 0) pleat_x86_fetch_part(&tile, tile.w + p->fetch_distance, columns, lanes, t, tiles);
     pleat_x86_direct_tile(conv, index, rows, &tile);
   }
 }

@@ -89,8 +89,11 @@ static void check_bits(const shape_of *s) {
 }
 
 START_TEST(the_same_bits) {
-  static const shape_of shapes[] = {
-      {16, 96, 112, 2, "Relu"}, {24, 144, 56, 1, "Relu"}, {40, 136, 50, 1, "LeakyRelu"}, {32, 192, 29, 2, NULL}};
+  static const shape_of shapes[] = {{16, 96, 112, 2, "Relu"},
+                                    {24, 144, 56, 1, "Relu"},
+                                    {40, 136, 50, 1, "LeakyRelu"},
+                                    {32, 192, 29, 2, NULL},
+                                    {64, 400, 14, 1, "Relu"}};
   check_bits(&large);
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check_bits(&shapes[i]);
 }
@@ -111,7 +114,7 @@ END_TEST
 /* Two steps, as ever, and the second says why. */
 START_TEST(small_values_stay_two_steps) {
   shape_of small = large;
-  small.size = 14;
+  small.size = 20;
   builder b = pair_model(&small);
   planned p = plan_of(&b);
   ck_assert(!has_pair(&p));
