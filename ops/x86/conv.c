@@ -52,25 +52,57 @@ static const char *supports(const pleat_call *call) {
 
 /* ---- preparing ---- */
 
-/* [depth][columns][lanes] of one pair. */
+bool pleat_x86_has_half(const pleat_x86_conv *conv) {
+  const int rest = pleat_x86_channels_of(conv, conv->out_blocks - 1);
+  return conv->code->halves[0][1] != NULL && conv->groups == 1 && conv->stride[1] == 1 && 2 * rest <= conv->code->lanes;
+}
+
+/* Two steps of depth, of which the second may be missing (NULL): each for the `whole` lanes of the first block, if
+ * there is one, then both for the half of one, in turns. */
+static void pack_halves(const float *even, const float *odd, size_t filter, int count, int whole, float *to) {
+  for (int j = 0; j < count; j++) {
+    const int at = j < whole ? j : 2 * j, next = j < whole ? whole : 1; /* 2 * whole + 2 * (j - whole) */
+    to[at] = even[(size_t)j * filter];
+    if (odd != NULL) to[at + next] = odd[(size_t)j * filter];
+  }
+}
+
+/* [depth][columns][lanes] of one pair; variant 1: the last one ends with a half. */
 static void pack_pair(const pleat_x86_conv *conv, int variant, const float *filters, int count, int columns,
                       float *to) {
   const int lanes = conv->code->lanes, taps = conv->kernel[0] * conv->kernel[1];
   const size_t filter = (size_t)conv->in_channels * (size_t)taps;
-  (void)variant;
+  const bool is_half = variant == 1 && 2 * (count - (columns - 1) * lanes) <= lanes;
   for (int block = 0; block < conv->in_blocks; block++) {
     const int channels = conv->in_channels - block * lanes < lanes ? conv->in_channels - block * lanes : lanes;
-    for (int tap = 0; tap < taps; tap++, to += lanes * columns * lanes) {
-      for (int k = 0; k < channels; k++) {
-        const float *from = filters + (size_t)(block * lanes + k) * (size_t)taps + (size_t)tap;
-        for (int j = 0; j < count; j++) to[k * columns * lanes + j] = from[(size_t)j * filter];
+    for (int tap = 0; tap < taps; tap++) {
+      const float *from = filters + (size_t)(block * lanes) * (size_t)taps + (size_t)tap;
+      for (int k = 0; is_half && k < lanes; k += 2, to += (2 * columns - 1) * lanes) {
+        const float *at = from + (size_t)k * (size_t)taps;
+        if (k < channels)
+          pack_halves(at, k + 1 < channels ? at + taps : NULL, filter, count, (columns - 1) * lanes, to);
       }
+      if (is_half) continue;
+      for (int k = 0; k < channels; k++) {
+        for (int j = 0; j < count; j++)
+          to[k * columns * lanes + j] = from[(size_t)k * (size_t)taps + (size_t)j * filter];
+      }
+      to += lanes * columns * lanes;
     }
   }
 }
 
 static size_t pair_floats(const direct *d) {
   return (size_t)d->depth_blocks * (size_t)d->conv.code->lanes * 2 * (size_t)d->conv.code->lanes;
+}
+
+pleat_status pleat_x86_pack_direct(pleat_call *call, const pleat_x86_conv *conv, const float **out_pack) {
+  const size_t lanes = (size_t)conv->code->lanes, taps = (size_t)(conv->kernel[0] * conv->kernel[1]);
+  const pleat_x86_weights weights = {.kernel = "x86 direct",
+                                     .variant = pleat_x86_has_half(conv),
+                                     .pair_floats = (size_t)conv->in_blocks * taps * lanes * 2 * lanes,
+                                     .pack = pack_pair};
+  return pleat_x86_pack_weights(call, conv, &weights, out_pack);
 }
 
 /* Where the blocks of depth lie, from a tile's first position on. */
@@ -145,7 +177,8 @@ static pleat_status prepare(pleat_call *call) {
   d->lines = is_flat ? 1 : conv->out_height;
   d->line = is_flat ? conv->out_height * conv->out_width : conv->out_width;
   d->line_tiles = pleat_x86_divide_up(d->line, conv->code->rows);
-  d->is_twice = conv->code->twice[0][0] != NULL && 2 * d->line == conv->code->rows && d->lines > 1;
+  d->is_twice =
+      conv->code->twice[0][0] != NULL && 2 * d->line == conv->code->rows && d->lines > 1 && !pleat_x86_has_half(conv);
   d->tiles = d->is_twice ? pleat_x86_divide_up(d->lines, 2) : d->lines * d->line_tiles;
   set_scale(d, call);
   set_items(d, call->threads);
@@ -154,8 +187,7 @@ static pleat_status prepare(pleat_call *call) {
     call->workspace_size = (size_t)conv->groups * (size_t)conv->in_blocks * (size_t)d->padded_height *
                            (size_t)d->padded_width * (size_t)lanes * sizeof(float);
   }
-  const pleat_x86_weights weights = {.kernel = "x86 direct", .pair_floats = pair_floats(d), .pack = pack_pair};
-  return pleat_x86_pack_weights(call, conv, &weights, &d->weights);
+  return pleat_x86_pack_direct(call, conv, &d->weights);
 }
 
 /* ---- running ---- */
@@ -177,6 +209,16 @@ static void pad_block(const direct *d, const float *x, float *to) {
   }
 }
 
+void pleat_x86_direct_tile(const pleat_x86_conv *conv, int pair, int rows, const pleat_x86_tile *tile) {
+  const pleat_x86_code *code = conv->code;
+  const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1, last = 2 * pair + columns - 1;
+  const int channels = pleat_x86_channels_of(conv, last);
+  const bool is_half = last == conv->out_blocks - 1 && pleat_x86_has_half(conv);
+  if (is_half) code->halves[columns - 1][rows](tile);
+  else code->product[conv->stride[1] - 1][columns - 1][rows](tile);
+  if (channels < (is_half ? code->lanes / 2 : code->lanes)) code->clear_lanes(tile->c[columns - 1], rows, channels);
+}
+
 /* All pairs of the chunk for one tile: `tile` has what they share. It is tile
  * `index` of `count` in its item, and fetches its part of the filters that this thread will want next. */
 static void run_tile(const direct *d, pleat_x86_tile *tile, int first_pair, int end_pair, int rows, int index,
@@ -195,8 +237,11 @@ static void run_tile(const direct *d, pleat_x86_tile *tile, int first_pair, int 
       tile->c[j] = y + (2 * pair + j) * plane;
       tile->addend[j] = z != NULL ? z + (2 * pair + j) * plane : NULL;
     }
-    if (is_twice) conv->code->twice[step - 1][columns - 1](tile);
-    else conv->code->product[step - 1][columns - 1][rows](tile);
+    if (!is_twice) {
+      pleat_x86_direct_tile(conv, pair, rows, tile);
+      continue;
+    }
+    conv->code->twice[step - 1][columns - 1](tile);
     const int last = 2 * pair + columns - 1, channels = pleat_x86_channels_of(conv, last);
     if (channels < lanes) conv->code->clear_lanes(tile->c[columns - 1], rows, channels);
   }

@@ -16,7 +16,7 @@ typedef struct depthwise {
   const float *weights; /* [blocks][taps][lanes] */
 } depthwise;
 
-static const char *supports(const pleat_call *call) {
+const char *pleat_x86_refuse_depthwise_window(const pleat_call *call) {
   const char *reason = pleat_x86_refuse_depthwise(call);
   if (reason != NULL) return reason;
   const pleat_tensor *w = call->inputs[PLEAT_X86_W];
@@ -46,17 +46,12 @@ static pleat_status fill(const pleat_pack_source *source, const void *user, void
   return PLEAT_OK;
 }
 
-static pleat_status prepare(pleat_call *call) {
+pleat_status pleat_x86_pack_depthwise(pleat_call *call, const pleat_x86_conv *conv, const float **out_pack) {
   struct {
     char kernel[16];
     int lanes;
   } key;
   const void *pack = NULL;
-  depthwise *d = pleat_call_state(call, sizeof *d);
-  if (d == NULL) return PLEAT_OOM(call->error);
-  pleat_x86_conv *conv = &d->conv;
-  PLEAT_TRY(pleat_x86_describe_conv(call, conv));
-  d->rows = conv->code->depthwise[conv->kernel[1] / 2][conv->stride[1] - 1];
   memset(&key, 0, sizeof key);
   memcpy(key.kernel, "x86 depthwise", sizeof "x86 depthwise");
   key.lanes = conv->code->lanes;
@@ -65,12 +60,21 @@ static pleat_status prepare(pleat_call *call) {
   const pleat_pack_format format = {
       .key = &key, .key_size = sizeof key, .bytes = floats * sizeof(float), .fill = fill, .user = conv};
   PLEAT_TRY(pleat_call_pack(call, PLEAT_X86_W, &format, &pack));
-  d->weights = pack;
+  *out_pack = pack;
+  return PLEAT_OK;
+}
+
+static pleat_status prepare(pleat_call *call) {
+  depthwise *d = pleat_call_state(call, sizeof *d);
+  if (d == NULL) return PLEAT_OOM(call->error);
+  PLEAT_TRY(pleat_x86_describe_conv(call, &d->conv));
+  const pleat_x86_conv *conv = &d->conv;
+  d->rows = conv->code->depthwise[conv->kernel[1] / 2][conv->stride[1] - 1];
   if (pleat_conv_gives_mean(call)) {
     const int64_t rows = conv->batch * conv->in_blocks * conv->out_height;
     call->workspace_size = (size_t)rows * (size_t)conv->code->lanes * sizeof(float);
   }
-  return PLEAT_OK;
+  return pleat_x86_pack_depthwise(call, conv, &d->weights);
 }
 
 /* How many rows are made before their means are taken. */
@@ -147,7 +151,7 @@ const pleat_kernel pleat_x86_depthwise = {.name = "depthwise",
                                           .types = PLEAT_M_F32,
                                           .flags = PLEAT_KERNEL_LAYOUTS,
                                           .inplace = 1u << PLEAT_X86_Z,
-                                          .supports = supports,
+                                          .supports = pleat_x86_refuse_depthwise_window,
                                           .prepare = prepare,
                                           .run = run,
                                           .packs = 1u << PLEAT_X86_W};

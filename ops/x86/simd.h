@@ -42,6 +42,23 @@ INLINE vec vec_raise(vec x, vec t) {
   return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(x), n));
 }
 
+/* p[0] in all even lanes, p[1] in all odd ones; and of such a vector p[1] in all. */
+INLINE vec vec_pair(const float *p) {
+  return _mm512_castpd_ps(_mm512_broadcastsd_pd(_mm_load_sd((const double *)(const void *)p)));
+}
+INLINE vec vec_odd(vec pair) {
+  return _mm512_movehdup_ps(pair);
+}
+/* The first eight lanes of x in the even lanes, zeros in the odd ones. */
+INLINE vec vec_spread(vec x) {
+  return _mm512_maskz_permutexvar_ps(0x5555, _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), x);
+}
+/* And back: the sum of each even lane and its odd neighbour. */
+INLINE vec vec_sum_pairs(vec x) {
+  return _mm512_maskz_permutexvar_ps(0x00ff, _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 0, 0, 0, 0, 0, 0, 0, 0),
+                                     _mm512_add_ps(x, _mm512_movehdup_ps(x)));
+}
+
 static const float vec_powers[16] = {0.5f,         0.522136891f, 0.545253866f, 0.569394317f, 0.594603558f, 0.620928906f,
                                      0.648419777f, 0.677127773f, 0.707106781f, 0.738413073f, 0.771105413f, 0.805245166f,
                                      0.840896415f, 0.878126080f, 0.917004043f, 0.957603281f};

@@ -161,8 +161,11 @@ typedef struct pleat_x86_code {
   pleat_x86_tile_function *product[2][2][PLEAT_X86_MAX_ROWS + 1]; /* [step - 1][columns - 1][rows] */
   /* rows / 2 positions each of two lines, which follow each other in c and addend; NULL: there is none. It halves how
    * often the weights are read where lines are short. */
-  pleat_x86_tile_function *twice[2][2];             /* [step - 1][columns - 1] */
-  pleat_x86_winograd winograd[PLEAT_X86_WINOGRADS]; /* F(4x4, 3x3), F(2x2, 3x3), stride 2 */
+  pleat_x86_tile_function *twice[2][2]; /* [step - 1][columns - 1] */
+  /* Step 1, where the last block has at most lanes / 2 channels, and filters in halves (conv.c); NULL: there is none.
+   */
+  pleat_x86_tile_function *halves[2][PLEAT_X86_MAX_ROWS + 1]; /* [columns - 1][rows] */
+  pleat_x86_winograd winograd[PLEAT_X86_WINOGRADS];           /* F(4x4, 3x3), F(2x2, 3x3), stride 2 */
   /* y[i] = a[i] op b[i * step / lanes] over vectors; step: a vector's lanes, or 0 for one vector b. (binary.inc) */
   void (*binary)(pleat_x86_binary operation, const float *a, const float *b, ptrdiff_t step, int64_t vectors, float *y);
   /* y[row][i] = x[row][i] * scale[row] over rows of one or two vectors. (binary.inc) */
@@ -216,6 +219,8 @@ const char *pleat_x86_refuse_conv(const pleat_call *call, bool knows_scale);
  * than a vector holds, which pleat_x86_refuse_conv refuses. */
 const char *pleat_x86_refuse_depthwise(const pleat_call *call);
 const char *pleat_x86_refuse_planes(const pleat_call *call);
+/* A depthwise one with all that depthwise.c declines. */
+const char *pleat_x86_refuse_depthwise_window(const pleat_call *call);
 /* Describes what was not refused, asks for the inputs' layouts and announces the output's. Declines sizes beyond an
  * int. */
 pleat_status pleat_x86_describe_conv(pleat_call *call, pleat_x86_conv *out_conv);
@@ -232,6 +237,13 @@ typedef struct pleat_x86_weights {
 
 pleat_status pleat_x86_pack_weights(pleat_call *call, const pleat_x86_conv *conv, const pleat_x86_weights *weights,
                                     const float **out_pack);
+/* The filters of the direct convolution and of the depthwise one, as these read them (conv.c, depthwise.c). */
+pleat_status pleat_x86_pack_direct(pleat_call *call, const pleat_x86_conv *conv, const float **out_pack);
+pleat_status pleat_x86_pack_depthwise(pleat_call *call, const pleat_x86_conv *conv, const float **out_pack);
+/* Whether the last block's filters are packed in halves, for `halves` of the code (conv.c). */
+bool pleat_x86_has_half(const pleat_x86_conv *conv);
+/* A tile of `rows` positions by the blocks from 2 * pair on, with zeros in the lanes that are no channels. */
+void pleat_x86_direct_tile(const pleat_x86_conv *conv, int pair, int rows, const pleat_x86_tile *tile);
 static inline size_t pleat_x86_group_floats(const pleat_x86_conv *conv, size_t pair_floats) {
   return pair_floats / 2 * (size_t)conv->out_blocks;
 }

@@ -3,6 +3,7 @@
  *
  * A node whose input or output shapes depend on data that only a run knows becomes a dynamic step: it is inferred,
  * chosen and prepared while running. Everything else is static. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -205,8 +206,7 @@ static void keep_layout(pleat_step *step, const pleat_kernel *kernel) {
   call->wanted[0] = call->outputs[0]->layout = call->given[0];
 }
 
-/* Final shapes, layouts and the data known ahead, as prepare wants to see them. */
-static pleat_status describe_call(builder *b, pleat_step *step) {
+pleat_status pleat_plan_describe_call(builder *b, pleat_step *step) {
   const pleat_node *node = step->node;
   pleat_arena *arena = b->plan->arena;
   pleat_tensor *tensors = pleat_arena_array(arena, node->input_count + node->output_count, sizeof *tensors);
@@ -271,14 +271,8 @@ static pleat_status convert_input(builder *b, const pleat_layout *layout, uint32
   return pleat_plan_convert(b, *slot, layout, slot);
 }
 
-/* Takes a kernel, has the inputs in the layouts that it wants, and appends the step. */
-static pleat_status prepare_step(builder *b, pleat_step step) {
+pleat_status pleat_plan_append(builder *b, pleat_step step, const char *declined) {
   pleat_plan *plan = b->plan;
-  char declined[512];
-  PLEAT_TRY(describe_call(b, &step));
-  if (b->request->tuner != NULL)
-    PLEAT_TRY(pleat_tuner_take(b->request->tuner, &step.call, declined, sizeof declined, &step.kernel, &step.is_tuned));
-  else PLEAT_TRY(pleat_kernel_take(&step.call, declined, sizeof declined, &step.kernel));
   keep_layout(&step, step.kernel);
   pleat_status status = PLEAT_OK;
   step.declined = pleat_arena_strdup(plan->arena, declined);
@@ -301,6 +295,19 @@ fail:
   return status;
 }
 
+/* Takes a kernel and appends the step. */
+static pleat_status prepare_step(builder *b, pleat_step step) {
+  char declined[512];
+  PLEAT_TRY(pleat_plan_describe_call(b, &step));
+  if (b->request->tuner != NULL)
+    PLEAT_TRY(pleat_tuner_take(b->request->tuner, &step.call, declined, sizeof declined, &step.kernel, &step.is_tuned));
+  else PLEAT_TRY(pleat_kernel_take(&step.call, declined, sizeof declined, &step.kernel));
+  if (step.declined == NULL) return pleat_plan_append(b, step, declined);
+  char all[sizeof declined + 128]; /* the pair that it might have been comes first */
+  snprintf(all, sizeof all, "%s%s%s", step.declined, declined[0] != '\0' ? "; " : "", declined);
+  return pleat_plan_append(b, step, all);
+}
+
 /* A step that is planned while running, or has bodies with plans of their own: all it reads is dense. */
 static pleat_status add_late_step(builder *b, pleat_step step) {
   pleat_plan *plan = b->plan;
@@ -316,14 +323,17 @@ static pleat_status add_late_step(builder *b, pleat_step step) {
 /* Prepares all steps, in order; those that convert layouts come in between and at the end, for the outputs. */
 static pleat_status prepare_steps(builder *b) {
   pleat_plan *plan = b->plan;
-  const pleat_step *steps = plan->steps;
+  pleat_step *steps = plan->steps;
   const size_t count = plan->step_count;
   plan->steps = NULL;
   plan->step_count = plan->step_capacity = 0;
   for (size_t s = 0; s < count; s++) {
     char label[256];
+    bool is_paired = false;
+    if (steps[s].node == NULL) continue;
     const bool is_late = steps[s].is_dynamic || steps[s].flow != NULL;
-    pleat_status status = is_late ? add_late_step(b, steps[s]) : prepare_step(b, steps[s]);
+    pleat_status status = pleat_plan_pair(b, steps + s, count - s, &is_paired);
+    if (status == PLEAT_OK && !is_paired) status = is_late ? add_late_step(b, steps[s]) : prepare_step(b, steps[s]);
     if (status == PLEAT_OK) continue;
     pleat_error_at_node(b->error, pleat_node_label(steps[s].node, label, sizeof label));
     return status;

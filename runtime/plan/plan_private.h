@@ -22,6 +22,16 @@ pleat_type pleat_plan_slot_type(const pleat_slot *slot);
 /* The descriptor of an inferred type; rank -1 when it is not concrete. */
 void pleat_plan_describe(const pleat_type *type, pleat_tensor *out_tensor);
 
+/* build.c: final shapes, layouts and the data known ahead, as prepare wants to see them: the step's call. */
+pleat_status pleat_plan_describe_call(pleat_builder *b, pleat_step *step);
+/* build.c: has the inputs in the layouts that the step's kernel, prepared, wants, and appends the step. `declined`: why
+ * others did not take it. A failed step is released. */
+pleat_status pleat_plan_append(pleat_builder *b, pleat_step step, const char *declined);
+
+/* pair.c: appends one step for the first of `steps` and for the one that alone reads its result, and takes the latter
+ * off (its node becomes NULL), if a kernel takes both as one. */
+pleat_status pleat_plan_pair(pleat_builder *b, pleat_step *steps, size_t count, bool *out_paired);
+
 /* flow.c: the values of the graphs around that the node's bodies read and that are no constants; NULL when out of
  * memory. The list lives in the scratch arena. */
 pleat_value **pleat_plan_captures(pleat_builder *b, const pleat_node *node, size_t *out_count);

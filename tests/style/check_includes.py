@@ -18,7 +18,7 @@ TABLE = [
     (CORE, [], ["sanitizer/asan_interface.h", "cpuid.h", "pthread.h", "semaphore.h"]),
     (GRAPH, [CORE, PROTO, "ops/ops.h", "ops/ops.def", "ops/packs.h"], ["uthash.h", "utarray.h", "utlist.h"]),
     ("runtime/tune/", [CORE, GRAPH + "graph.h", "proto/file.h", "ops/ops.h", "ops/layout.h", "ops/packs.h"], []),
-    ("runtime/plan/", [CORE, GRAPH, TUNE, "ops/ops.h", "ops/layout.h", "ops/packs.h"], []),
+    ("runtime/plan/", [CORE, GRAPH, TUNE, "ops/ops.h", "ops/conv_pair.h", "ops/layout.h", "ops/packs.h"], []),
     ("runtime/session/", [CORE, GRAPH, "runtime/plan/", TUNE, "fold/fold.h", "ops/layout.h", "ops/scan.h"],
      ["pthread.h"]),
     ("runtime/validate/", [CORE], []),

@@ -237,6 +237,50 @@ START_TEST(scaled_declines) {
 }
 END_TEST
 
+/* A last block of at most half the lanes: two steps of depth at a time, of which the last may be one alone; every
+ * number of rows, one block and two, addends, curves, windows, and planes whose lines go in pairs otherwise. */
+START_TEST(half_blocks) {
+  static const int64_t filters[] = {17, 20, 24, 40, 49, 56}, channels[] = {16, 17, 24, 31, 47};
+  uint64_t seed = 12;
+  for (int i = 0; i < 60; i++) {
+    op_case c;
+    char what[256];
+    const char *name = i % 2 == 0 ? "" : i % 4 == 1 ? "Clip" : "Silu";
+    const int64_t kernel = i % 5 == 4 ? 3 : 1, width = kernel == 3 ? 7 : 1 + i;
+    shape s = square_shape(channels[kernel == 3 ? 1 : i % 5], filters[i % 6], width, kernel, 1, kernel / 2);
+    s.size[0] = kernel == 3 ? 6 : 1;
+    s.batch = 1 + i % 2;
+    describe(&s, "Conv", what, sizeof what);
+    case_begin(&c, "FusedConv", 1);
+    set_inputs(&c, &s, false, true, &seed);
+    const int64_t y[] = {s.batch, s.filters, s.size[0], s.size[1]};
+    if (i % 3 != 0) case_input(&c, make_noise(&seed, PLEAT_FLOAT, 4, y));
+    add_window(&c, &s);
+    case_string(&c, "activation", name);
+    case_float(&c, "activation_alpha", -0.5f);
+    case_float(&c, "activation_beta", 0.7f);
+    check_against_reference(&c, &pleat_x86_conv_direct, "pleat", ~9u, 1 | (i % 3 != 0 ? 8 : 0), TOLERANCE, what);
+  }
+}
+END_TEST
+
+/* What is not finite in one channel spreads to all filters, and not to the lanes that are none. */
+START_TEST(half_blocks_not_finite) {
+  static const float values[] = {NAN, INFINITY, -INFINITY};
+  uint64_t seed = 3;
+  for (int i = 0; i < 12; i++) {
+    op_case c;
+    shape s = square_shape(17, i % 2 == 0 ? 24 : 19, 9, 1, 1, 0);
+    case_begin(&c, "FusedConv", 1);
+    set_inputs(&c, &s, false, true, &seed);
+    ((float *)c.inputs[0]->data)[16 * 81 * (i / 6) + 7] = values[i % 3];
+    add_window(&c, &s);
+    case_string(&c, "activation", i % 4 < 2 ? "" : "Relu");
+    check_against_reference(&c, &pleat_x86_conv_direct, "pleat", ~9u, 1, TOLERANCE, "not finite");
+  }
+}
+END_TEST
+
 /* What is not finite spreads as far as the window sees, and no further; a Relu keeps NaN. */
 START_TEST(not_finite) {
   uint64_t seed = 3;
@@ -345,6 +389,8 @@ Suite *make_suite(void) {
     tcase_add_test(tcase, prelu);
     tcase_add_test(tcase, scaled);
     tcase_add_test(tcase, scaled_declines);
+    tcase_add_test(tcase, half_blocks);
+    tcase_add_test(tcase, half_blocks_not_finite);
     tcase_add_test(tcase, not_finite);
     tcase_add_test(tcase, winograd_not_finite);
     tcase_add_test(tcase, winograd_error);
