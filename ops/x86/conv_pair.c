@@ -41,7 +41,7 @@ static const char *refuse(const pleat_call *first, const pleat_call *second) {
   /* Less stays in the second-level cache from one step to the next, and is of so few positions that reading filters is
    * much of the work: conv.c, which takes more of them at a time, is faster then. */
   enum { CACHED_BYTES = 256 * 1024 };
-  const char *reason = pleat_x86_refuse_conv(first);
+  const char *reason = pleat_x86_refuse_conv(first, false);
   if (reason == NULL) reason = pleat_x86_refuse_depthwise_window(second);
   if (reason != NULL) return reason;
   if (first->variant == 0 && pleat_bytes(first->outputs[0]) < CACHED_BYTES)
