@@ -201,6 +201,23 @@ static pleat_status infer(pleat_infer *ctx) {
   return PLEAT_OK;
 }
 
+/* Z has the result's samples; all before it is the base operator's. */
+static const char *split_off_z(const pleat_infer *whole, const pleat_role *roles, pleat_apart *base) {
+  pleat_infer without = *whole;
+  const size_t inputs = base_of(whole->node)->inputs;
+  if (pleat_infer_has(whole, inputs) && roles[inputs] != PLEAT_ROLE_SAMPLES)
+    return "its addend has numbers of its own for each sample";
+  if (without.input_count > inputs) without.input_count = inputs;
+  return base(&without, roles);
+}
+
+static const char *fused_apart(const pleat_infer *whole, const pleat_role *roles) {
+  return split_off_z(whole, roles, pleat_op_Conv.apart);
+}
+static const char *fused_gemm_apart(const pleat_infer *whole, const pleat_role *roles) {
+  return split_off_z(whole, roles, pleat_op_Gemm.apart);
+}
+
 static double conv_macs(const pleat_infer *ctx) {
   return pleat_op_Conv.macs(ctx);
 }
@@ -272,6 +289,7 @@ const pleat_op_def pleat_op_FusedConv = {.domain = PLEAT_INTERNAL_DOMAIN,
                                          .versions = versions,
                                          .attrs = conv_attrs,
                                          .infer = infer,
+                                         .apart = fused_apart,
                                          .kernels = conv_kernels,
                                          .macs = conv_macs};
 
@@ -280,6 +298,7 @@ const pleat_op_def pleat_op_FusedConvTranspose = {.domain = PLEAT_INTERNAL_DOMAI
                                                   .versions = conv_transpose_versions,
                                                   .attrs = conv_transpose_attrs,
                                                   .infer = infer,
+                                                  .apart = pleat_apart_first,
                                                   .kernels = conv_transpose_kernels,
                                                   .macs = conv_transpose_macs};
 
@@ -288,6 +307,7 @@ const pleat_op_def pleat_op_FusedGemm = {.domain = PLEAT_INTERNAL_DOMAIN,
                                          .versions = versions,
                                          .attrs = gemm_attrs,
                                          .infer = infer,
+                                         .apart = fused_gemm_apart,
                                          .kernels = gemm_kernels,
                                          .macs = gemm_macs};
 
@@ -296,4 +316,5 @@ const pleat_op_def pleat_op_FusedBatchNormalization = {.domain = PLEAT_INTERNAL_
                                                        .versions = norm_versions,
                                                        .attrs = norm_attrs,
                                                        .infer = infer,
+                                                       .apart = pleat_apart_first,
                                                        .kernels = norm_kernels};
