@@ -213,7 +213,8 @@ static const char *resize_apart(const pleat_infer *whole, const pleat_role *role
           PLEAT_OK ||
       resize.scale[0] != 1 || resize.out[0] != dims[0] || resize.coordinates == PLEAT_RESIZE_TF_CROP_AND_RESIZE)
     return "it may resize the batch";
-  const bool stretches = strcmp(pleat_attr_string(whole->node, "keep_aspect_ratio_policy"), "stretch") == 0;
+  const char *policy = pleat_attr_string(whole->node, "keep_aspect_ratio_policy");
+  const bool stretches = policy[0] == '\0' || strcmp(policy, "stretch") == 0;
   const bool may_be_sized = stretches && whole->input_count == 4 && roles[1] != PLEAT_ROLE_SIZED &&
                             (roles[2] != PLEAT_ROLE_SIZED || !operands[1].present);
   return may_be_sized ? pleat_apart_reshaped(whole, roles) : pleat_apart_first(whole, roles);

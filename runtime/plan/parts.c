@@ -96,18 +96,24 @@ static const char *take_step(proof *p, const pleat_step *whole, const pleat_step
     roles[i] = role_of(p, whole->inputs[i], part->inputs[i]);
     has_samples = has_samples || roles[i] == PLEAT_ROLE_SAMPLES || roles[i] == PLEAT_ROLE_SIZED;
   }
+  /* Outputs that are known ahead are looked at where they are used. */
   for (size_t i = 0; i < node->output_count; i++) {
-    if (whole->outputs[i] == PLEAT_NO_SLOT) continue;
-    const pleat_slot *a = &p->whole->slots[whole->outputs[i]], *b = &p->part->slots[part->outputs[i]];
-    if (a->known != NULL && b->known != NULL) continue; /* looked at where it is used */
-    is_known = false;
-    if (!is_as_expected(p, a, b, has_samples)) return refuse(p, node, "its output is not one of so many samples");
-    p->has_samples[whole->outputs[i]] = has_samples;
+    const uint32_t a = whole->outputs[i], b = part->outputs[i];
+    is_known =
+        is_known && (a == PLEAT_NO_SLOT || (p->whole->slots[a].known != NULL && p->part->slots[b].known != NULL));
   }
-  if (!has_samples || is_known) return NULL;
-  if (node->def->apart == NULL) return refuse(p, node, "it may mix samples");
-  const char *why = ask(p, whole, roles);
-  return why != NULL ? refuse(p, node, why) : NULL;
+  if (is_known) return NULL;
+  if (has_samples && node->def->apart == NULL) return refuse(p, node, "it may mix samples");
+  const char *why = has_samples ? ask(p, whole, roles) : NULL;
+  if (why != NULL) return refuse(p, node, why);
+  for (size_t i = 0; i < node->output_count; i++) {
+    const uint32_t a = whole->outputs[i], b = part->outputs[i];
+    if (a == PLEAT_NO_SLOT) continue;
+    if (!is_as_expected(p, &p->whole->slots[a], &p->part->slots[b], has_samples))
+      return refuse(p, node, "its output is not one of so many samples");
+    p->has_samples[a] = has_samples;
+  }
+  return NULL;
 }
 
 /* NULL when the part's plan, run for each part, gives what the whole's gives; else why not. */
