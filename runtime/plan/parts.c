@@ -190,13 +190,14 @@ typedef struct choice {
   double cost;
 } choice;
 
-/* Bytes from beyond the cache that a sample costs: its share of the weights, and of the activations a part that grows
- * with the part, a quarter of them for each sample. Measured on eight networks (weights from 0.35 to 9 times the
- * activations) with batches of 8, that finds the best size, or one that is a few percent off. */
+/* Bytes from beyond the cache that a sample costs: its share of the weights; and of the activations a part that grows
+ * with the number of samples. Measured with batches of 8 of eight networks (weights from 0.35 to 9 times the
+ * activations, 1 and 2 threads), that finds the best size, or one that is a few percent off. */
 static void consider(choice *c, int64_t part) {
-  enum { CACHED_BYTES = 512 * 1024 }; /* half of a second-level cache */
+  enum { CACHED_BYTES = 512 * 1024 };    /* half of a second-level cache */
+  static const double per_sample = 0.28; /* of the activations */
   const int64_t count = c->samples / part, rounds = (count + c->threads - 1) / c->threads;
-  const double cost = c->one->weights / (double)part + c->one->activations * (double)part / 4;
+  const double cost = c->one->weights / (double)part + c->one->activations * per_sample * (double)part;
   /* Threads that wait for the last part must not lose more than parts gain. */
   if (c->threads > 1 && (count < c->threads || 3 * rounds * c->threads > 4 * count)) return;
   if ((double)part * c->one->widest < CACHED_BYTES && count > c->threads) return; /* twice as much is cached, too */
@@ -207,7 +208,9 @@ static void consider(choice *c, int64_t part) {
 
 /* A divisor of the samples, or all of them with the reason. */
 static int64_t choose(const pleat_builder *b, const traffic *one, int64_t samples, const char **out_reason) {
-  enum { MOST_WEIGHTS = 10 }; /* times the activations: whole steps, shared by all threads, read the weights but once */
+  /* Weights, in activations: whole steps, shared by all threads, read them but once. And a batch that is soon done must
+   * not wait for a thread that is slow to wake. */
+  enum { MOST_WEIGHTS = 10, LEAST_WORK = 20 * PLEAT_THREADS_MIN_WORK };
   choice c = {.one = one, .samples = samples, .threads = b->request->threads > 1 ? b->request->threads : 1};
   int64_t part = b->request->part_samples;
   *out_reason = "it was asked for";
@@ -222,7 +225,7 @@ static int64_t choose(const pleat_builder *b, const traffic *one, int64_t sample
   }
   *out_reason = NULL;
   if (c.best == 0) *out_reason = "the threads would not be busy alike with parts of it";
-  else if (c.threads > 1 && one->work * (double)samples < 2.0 * PLEAT_THREADS_MIN_WORK)
+  else if (c.threads > 1 && one->work * (double)samples < LEAST_WORK)
     *out_reason = "it is too little work for several threads";
   else if (c.threads > 1 && one->weights / (double)c.best > MOST_WEIGHTS * one->activations)
     *out_reason = "the weights, which each part would read anew, outweigh its activations";

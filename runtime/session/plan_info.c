@@ -152,6 +152,8 @@ static bool describe_parts(describer *d, const pleat_parts *parts) {
   d->info.part_samples = parts->samples;
   d->info.part_workers = parts->workers;
   d->info.activation_bytes *= (uint64_t)parts->workers;
+  d->info.activation_bytes_unshared *= (uint64_t)parts->workers;
+  d->info.workspace_bytes *= (uint64_t)parts->workers;
   return d->info.part_reason != NULL;
 }
 

@@ -276,7 +276,7 @@ typedef struct rule_case {
 static const rule_case rules[] = {
     {1, 8, 1, WIDE},    {2, 8, 1, WIDE},   {2, 3, 1, WIDE},    {3, 4, 4, WIDE},       {2, 1, 1, WIDE},
     {1, 8, 8, HEAVY},   {1, 16, 8, HEAVY}, {2, 8, 4, HEAVY},   {1, 64, 64, DENSE},    {2, 64, 64, DENSE},
-    {1, 64, 64, SMALL}, {2, 8, 8, SMALL},  {2, 64, 64, SMALL}, {1, 4096, 512, SMALL}, {2, 1024, 512, SMALL},
+    {1, 64, 64, SMALL}, {2, 8, 8, SMALL},  {2, 64, 64, SMALL}, {1, 4096, 512, SMALL}, {2, 4096, 512, SMALL},
 };
 
 START_TEST(samples_of_a_part) {
