@@ -67,6 +67,7 @@ const pleat_op_def pleat_op_ArgMax = {
     .versions = max_versions,
     .attrs = attrs,
     .infer = arg_reduce_infer,
+    .apart = pleat_apart_axis,
     .kernels = kernels,
 };
 const pleat_op_def pleat_op_ArgMin = {
@@ -75,5 +76,6 @@ const pleat_op_def pleat_op_ArgMin = {
     .versions = min_versions,
     .attrs = attrs,
     .infer = arg_reduce_infer,
+    .apart = pleat_apart_axis,
     .kernels = kernels,
 };

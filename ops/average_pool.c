@@ -42,5 +42,6 @@ const pleat_op_def pleat_op_AveragePool = {
     .versions = versions,
     .attrs = attrs,
     .infer = pleat_pool_infer,
+    .apart = pleat_apart_first,
     .kernels = kernels,
 };

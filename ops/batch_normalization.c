@@ -182,10 +182,15 @@ static const pleat_kernel *const kernels[] = {
     PLEAT_X86_KERNEL(pleat_x86_batch_normalization) PLEAT_ONEDNN_KERNEL(pleat_onednn_batch_normalization) & reference,
     NULL};
 
+static const char *apart(const pleat_infer *whole, const pleat_role *roles) {
+  return pleat_bn_is_training(whole->node) ? "its statistics are of the whole batch" : pleat_apart_first(whole, roles);
+}
+
 const pleat_op_def pleat_op_BatchNormalization = {.domain = "",
                                                   .name = "BatchNormalization",
                                                   .versions = versions,
                                                   .attrs = attrs,
                                                   .infer = infer,
+                                                  .apart = apart,
                                                   .kernels = kernels,
                                                   .macs = macs};

@@ -140,7 +140,8 @@ bool pleat_elementwise_align(const pleat_node *node, const pleat_op_version *ver
                                         .versions = version_table,                                                     \
                                         .attrs = attr_table,                                                           \
                                         .infer = infer_function,                                                       \
-                                        .kernels = (const pleat_kernel *const[]){__VA_ARGS__ & id##_kernel, NULL}};
+                                        .kernels = (const pleat_kernel *const[]){__VA_ARGS__ & id##_kernel, NULL},     \
+                                        .apart = pleat_apart_elementwise};
 
 /* An inner loop over one operand: `expression` of `x` (type TX), and of the attributes `alpha` and `beta` (type TP). A
  * single operand always has the output's shape, so it is dense. */

@@ -130,9 +130,20 @@ static const pleat_kernel copy = {.name = "copy",
                                   .run = run,
                                   .pieces = pieces};
 static const pleat_kernel reference = {.name = "reference", .flags = PLEAT_KERNEL_JOINS, .run = run, .pieces = pieces};
+static const char *apart(const pleat_infer *whole, const pleat_role *roles) {
+  int axis = 0;
+  if (pleat_attr_axis(whole->node, "axis", whole->outputs[0].shape.rank, &axis, NULL) != PLEAT_OK || axis == 0)
+    return "it runs along the samples";
+  for (size_t i = 0; i < whole->input_count; i++) {
+    if (roles[i] != PLEAT_ROLE_SAMPLES) return "it joins samples with what is none";
+  }
+  return NULL;
+}
+
 const pleat_op_def pleat_op_Concat = {.name = "Concat",
                                       .domain = "",
                                       .versions = versions,
                                       .attrs = attrs,
                                       .infer = infer,
+                                      .apart = apart,
                                       .kernels = (const pleat_kernel *const[]){&copy, &reference, NULL}};

@@ -271,5 +271,6 @@ const pleat_op_def pleat_op_Conv = {.domain = "",
                                     .versions = versions,
                                     .attrs = attrs,
                                     .infer = infer,
+                                    .apart = pleat_apart_first,
                                     .kernels = kernels,
                                     .macs = pleat_conv_macs};

@@ -330,5 +330,6 @@ const pleat_op_def pleat_op_ConvTranspose = {.domain = "",
                                              .versions = versions,
                                              .attrs = attrs,
                                              .infer = infer,
+                                             .apart = pleat_apart_first,
                                              .kernels = kernels,
                                              .macs = macs};

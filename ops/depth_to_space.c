@@ -94,6 +94,7 @@ const pleat_op_def pleat_op_DepthToSpace = {.name = "DepthToSpace",
                                             .versions = depth_versions,
                                             .attrs = depth_attrs,
                                             .infer = depth_infer,
+                                            .apart = pleat_apart_first,
                                             .kernels = (const pleat_kernel *const[]){&depth_reference, NULL}};
 
 /* ---- SpaceToDepth ---- */
@@ -126,4 +127,5 @@ const pleat_op_def pleat_op_SpaceToDepth = {.name = "SpaceToDepth",
                                             .versions = space_versions,
                                             .attrs = space_attrs,
                                             .infer = space_infer,
+                                            .apart = pleat_apart_first,
                                             .kernels = (const pleat_kernel *const[]){&space_reference, NULL}};

@@ -142,9 +142,19 @@ static pleat_status run(const pleat_call *call) {
 static const pleat_kernel view = {
     .name = "view", .flags = PLEAT_KERNEL_VIEW, .inplace = 1, .supports = view_supports, .run = pleat_copy_run};
 static const pleat_kernel reference = {.name = "reference", .inplace = 1, .run = run};
+/* Random numbers are drawn in the order of all elements. */
+static const char *apart(const pleat_infer *whole, const pleat_role *roles) {
+  const bool may_train = (whole->version->flags & TRAINING) != 0 && pleat_infer_has(whole, 2);
+  const pleat_tensor *training = may_train ? whole->inputs[2].data : NULL;
+  if (may_train && (training == NULL || training->count != 1 || *(const uint8_t *)training->data != 0))
+    return "it draws random numbers for one sample after the other";
+  return pleat_apart_first(whole, roles);
+}
+
 const pleat_op_def pleat_op_Dropout = {.name = "Dropout",
                                        .domain = "",
                                        .versions = versions,
                                        .attrs = attrs,
                                        .infer = infer,
+                                       .apart = apart,
                                        .kernels = (const pleat_kernel *const[]){&view, &reference, NULL}};

@@ -282,6 +282,32 @@ static pleat_status infer(pleat_infer *ctx) {
   return infer_excitation(ctx);
 }
 
+/* Z has the result's samples; all before it is the base operator's. */
+static const char *split_off_z(const pleat_infer *whole, const pleat_role *roles, pleat_apart *base) {
+  pleat_infer without = *whole;
+  const size_t inputs = base_of(whole->node)->inputs;
+  if (pleat_infer_has(whole, inputs) && roles[inputs] != PLEAT_ROLE_SAMPLES)
+    return "its addend has numbers of its own for each sample";
+  if (without.input_count > inputs) without.input_count = inputs;
+  return base(&without, roles);
+}
+
+/* S has numbers for each sample or the same for all; slopes are shared. */
+static const char *fused_apart(const pleat_infer *whole, const pleat_role *roles) {
+  if (pleat_infer_has(whole, PLEAT_CONV_SCALE)) {
+    const pleat_role role = roles[PLEAT_CONV_SCALE];
+    const bool is_one = whole->inputs[PLEAT_CONV_SCALE].shape.dims[0].value == 1;
+    if (role != PLEAT_ROLE_SAMPLES && (role != PLEAT_ROLE_SHARED || !is_one))
+      return "its scale has numbers of its own for each sample";
+  }
+  if (pleat_infer_has(whole, PLEAT_CONV_SLOPES) && roles[PLEAT_CONV_SLOPES] != PLEAT_ROLE_SHARED)
+    return "its slopes come from the samples";
+  return split_off_z(whole, roles, pleat_op_Conv.apart);
+}
+static const char *fused_gemm_apart(const pleat_infer *whole, const pleat_role *roles) {
+  return split_off_z(whole, roles, pleat_op_Gemm.apart);
+}
+
 static double conv_macs(const pleat_infer *ctx) {
   return pleat_op_Conv.macs(ctx);
 }
@@ -356,6 +382,7 @@ const pleat_op_def pleat_op_FusedConv = {.domain = PLEAT_INTERNAL_DOMAIN,
                                          .versions = conv_versions,
                                          .attrs = conv_attrs,
                                          .infer = infer,
+                                         .apart = fused_apart,
                                          .kernels = conv_kernels,
                                          .macs = conv_macs};
 
@@ -364,6 +391,7 @@ const pleat_op_def pleat_op_FusedConvTranspose = {.domain = PLEAT_INTERNAL_DOMAI
                                                   .versions = conv_transpose_versions,
                                                   .attrs = conv_transpose_attrs,
                                                   .infer = infer,
+                                                  .apart = pleat_apart_first,
                                                   .kernels = conv_transpose_kernels,
                                                   .macs = conv_transpose_macs};
 
@@ -372,6 +400,7 @@ const pleat_op_def pleat_op_FusedGemm = {.domain = PLEAT_INTERNAL_DOMAIN,
                                          .versions = gemm_versions,
                                          .attrs = gemm_attrs,
                                          .infer = infer,
+                                         .apart = fused_gemm_apart,
                                          .kernels = gemm_kernels,
                                          .macs = gemm_macs};
 
@@ -380,4 +409,5 @@ const pleat_op_def pleat_op_FusedBatchNormalization = {.domain = PLEAT_INTERNAL_
                                                        .versions = norm_versions,
                                                        .attrs = norm_attrs,
                                                        .infer = infer,
+                                                       .apart = pleat_apart_first,
                                                        .kernels = norm_kernels};

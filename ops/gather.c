@@ -65,11 +65,22 @@ static pleat_status gather_run(const pleat_call *call) {
 }
 
 static const pleat_kernel gather_reference = {.name = "reference", .run = gather_run};
+/* Of each sample, what stands at the indices; or what each sample's indices pick from a table that all share. */
+static const char *gather_apart(const pleat_infer *whole, const pleat_role *roles) {
+  int axis = 0;
+  if (roles[0] == PLEAT_ROLE_SAMPLES) return pleat_apart_axis(whole, roles);
+  if (pleat_attr_axis(whole->node, "axis", whole->inputs[0].shape.rank, &axis, NULL) != PLEAT_OK || axis != 0 ||
+      roles[0] != PLEAT_ROLE_SHARED || roles[1] != PLEAT_ROLE_SAMPLES)
+    return "its indices may be of other samples";
+  return NULL;
+}
+
 const pleat_op_def pleat_op_Gather = {.name = "Gather",
                                       .domain = "",
                                       .versions = gather_versions,
                                       .attrs = axis_attrs,
                                       .infer = gather_infer,
+                                      .apart = gather_apart,
                                       .kernels = (const pleat_kernel *const[]){&gather_reference, NULL}};
 
 /* ---- GatherElements ---- */

@@ -184,10 +184,18 @@ static const pleat_kernel reference = {
 static const pleat_kernel *const kernels[] = {
     PLEAT_X86_KERNEL(pleat_x86_rows_gemm) PLEAT_ONEDNN_KERNEL(pleat_onednn_gemm) & reference, NULL};
 
+static const char *apart(const pleat_infer *whole, const pleat_role *roles) {
+  if (pleat_attr_int(whole->node, "transA") != 0) return "it sums over the samples";
+  if (pleat_infer_has(whole, 2) && whole->inputs[2].shape.rank == 2 && whole->inputs[2].shape.dims[0].value != 1)
+    return "its addend has numbers of its own for each sample";
+  return pleat_apart_first(whole, roles);
+}
+
 const pleat_op_def pleat_op_Gemm = {.domain = "",
                                     .name = "Gemm",
                                     .versions = versions,
                                     .attrs = attrs,
                                     .infer = infer,
+                                    .apart = apart,
                                     .kernels = kernels,
                                     .macs = macs};

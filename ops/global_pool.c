@@ -69,6 +69,7 @@ const pleat_op_def pleat_op_GlobalAveragePool = {
     .name = "GlobalAveragePool",
     .versions = average_versions,
     .infer = global_infer,
+    .apart = pleat_apart_first,
     .kernels = pool_kernels,
 };
 const pleat_op_def pleat_op_GlobalMaxPool = {
@@ -76,6 +77,7 @@ const pleat_op_def pleat_op_GlobalMaxPool = {
     .name = "GlobalMaxPool",
     .versions = max_versions,
     .infer = global_infer,
+    .apart = pleat_apart_first,
     .kernels = pool_kernels,
 };
 const pleat_op_def pleat_op_GlobalLpPool = {
@@ -84,5 +86,6 @@ const pleat_op_def pleat_op_GlobalLpPool = {
     .versions = lp_versions,
     .attrs = lp_attrs,
     .infer = global_infer,
+    .apart = pleat_apart_first,
     .kernels = kernels,
 };

@@ -91,6 +91,7 @@ const pleat_op_def pleat_op_InstanceNormalization = {
     .versions = instance_versions,
     .attrs = instance_attrs,
     .infer = group_infer,
+    .apart = pleat_apart_first,
     .kernels = kernels,
 };
 
@@ -107,5 +108,6 @@ const pleat_op_def pleat_op_GroupNormalization = {
     .versions = group_versions,
     .attrs = group_attrs,
     .infer = group_infer,
+    .apart = pleat_apart_first,
     .kernels = kernels,
 };

@@ -34,4 +34,5 @@ const pleat_op_def pleat_op_Identity = {.name = "Identity",
                                         .domain = "",
                                         .versions = versions,
                                         .infer = infer,
+                                        .apart = pleat_apart_first,
                                         .kernels = (const pleat_kernel *const[]){&reference, NULL}};

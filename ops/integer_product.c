@@ -189,6 +189,7 @@ const pleat_op_def pleat_op_ConvInteger = {.domain = "",
                                            .versions = conv_versions,
                                            .attrs = conv_attrs,
                                            .infer = conv_infer,
+                                           .apart = pleat_apart_first,
                                            .kernels = (const pleat_kernel *const[]){&conv_kernel, NULL},
                                            .macs = pleat_conv_macs};
 const pleat_op_def pleat_op_MatMulInteger = {.domain = "",

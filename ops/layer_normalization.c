@@ -152,6 +152,7 @@ const pleat_op_def pleat_op_LayerNormalization = {
     .versions = layer_versions,
     .attrs = attrs,
     .infer = layer_infer,
+    .apart = pleat_apart_axis,
     .kernels = kernels,
 };
 
@@ -162,5 +163,6 @@ const pleat_op_def pleat_op_RMSNormalization = {
     .versions = rms_versions,
     .attrs = attrs,
     .infer = layer_infer,
+    .apart = pleat_apart_axis,
     .kernels = kernels,
 };

@@ -52,5 +52,6 @@ const pleat_op_def pleat_op_LpNormalization = {
     .versions = versions,
     .attrs = attrs,
     .infer = lp_norm_infer,
+    .apart = pleat_apart_axis,
     .kernels = kernels,
 };

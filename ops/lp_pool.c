@@ -50,5 +50,6 @@ const pleat_op_def pleat_op_LpPool = {
     .versions = versions,
     .attrs = attrs,
     .infer = lp_infer,
+    .apart = pleat_apart_first,
     .kernels = kernels,
 };

@@ -74,5 +74,6 @@ const pleat_op_def pleat_op_LRN = {
     .versions = versions,
     .attrs = attrs,
     .infer = lrn_infer,
+    .apart = pleat_apart_first,
     .kernels = kernels,
 };

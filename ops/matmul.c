@@ -170,9 +170,16 @@ static const pleat_kernel reference = {
     .name = "reference", .types = PLEAT_M_FLOATS | INTS, .flags = PLEAT_KERNEL_WIDEN, .prepare = prepare, .run = run};
 static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_matmul) & reference, NULL};
 
+/* Rows of one matrix, or the outermost dimension of a batch of matrices. */
+static const char *apart(const pleat_infer *whole, const pleat_role *roles) {
+  if (whole->inputs[0].shape.rank == 2 && whole->inputs[1].shape.rank == 2) return pleat_apart_first(whole, roles);
+  return whole->outputs[0].shape.rank > 2 ? pleat_apart_elementwise(whole, roles) : "it may sum over the samples";
+}
+
 const pleat_op_def pleat_op_MatMul = {.domain = "",
                                       .name = "MatMul",
                                       .versions = versions,
                                       .infer = infer,
+                                      .apart = apart,
                                       .kernels = kernels,
                                       .macs = pleat_matmul_macs};

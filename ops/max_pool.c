@@ -60,11 +60,18 @@ static const pleat_op_version versions[] = {{1, 1, 1, 1, 1, PLEAT_M_FLOATS, 0},
                                             {12, 1, 1, 1, 2, PLEAT_M_FLOATS | BYTES, 0},
                                             {0}};
 
+/* Indices count through the whole tensor, the samples before included. */
+static const char *max_pool_apart(const pleat_infer *whole, const pleat_role *roles) {
+  return whole->output_count > 1 && whole->outputs[1].present ? "its indices count through all samples"
+                                                              : pleat_apart_first(whole, roles);
+}
+
 const pleat_op_def pleat_op_MaxPool = {
     .domain = "",
     .name = "MaxPool",
     .versions = versions,
     .attrs = attrs,
     .infer = pleat_pool_infer,
+    .apart = max_pool_apart,
     .kernels = kernels,
 };

@@ -56,9 +56,17 @@ static pleat_status run(const pleat_call *call) {
 }
 
 static const pleat_kernel reference = {.name = "reference", .run = run};
+static const char *apart(const pleat_infer *whole, const pleat_role *roles) {
+  int axis = 0;
+  if (pleat_attr_axis(whole->node, "axis", whole->outputs[0].shape.rank, &axis, NULL) != PLEAT_OK || axis == 0)
+    return "it runs along the samples";
+  return pleat_apart_first(whole, roles);
+}
+
 const pleat_op_def pleat_op_OneHot = {.name = "OneHot",
                                       .domain = "",
                                       .versions = versions,
                                       .attrs = attrs,
                                       .infer = infer,
+                                      .apart = apart,
                                       .kernels = (const pleat_kernel *const[]){&reference, NULL}};

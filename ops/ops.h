@@ -194,6 +194,31 @@ static inline pleat_tensor *pleat_out(const pleat_call *call, size_t i) {
   return i < call->output_count ? call->outputs[i] : NULL;
 }
 
+/* ---- batches ---- */
+
+/* What an input is to a batch that may run in parts: the same node runs for each part, which has some of the samples.
+ */
+typedef enum pleat_role {
+  PLEAT_ROLE_ABSENT = 0,
+  PLEAT_ROLE_SHARED, /* every part reads the same */
+  PLEAT_ROLE_SIZED,  /* known ahead, and another for each number of samples, as a shape that is computed */
+  PLEAT_ROLE_SAMPLES /* dimension 0 counts the samples */
+} pleat_role;
+
+/* Whether sample i of a node's outputs comes from sample i of its inputs and from what is shared, and from nothing
+ * else: NULL, or why not. `whole` has the types of the whole batch; `data` of a SIZED input is the whole batch's, too.
+ * Taken for granted: outputs have the samples in dimension 0, for any number of them, and else one shape. */
+typedef const char *pleat_apart(const pleat_infer *whole, const pleat_role *roles);
+
+/* Ready-made (apart.c). Input 0 has the samples, and all others are shared; */
+pleat_apart pleat_apart_first;
+/* or may be shapes as well: for what only gives the elements another shape; */
+pleat_apart pleat_apart_reshaped;
+/* or, as `first`, but only along an attribute `axis` that is not the samples'. */
+pleat_apart pleat_apart_axis;
+/* Element by element, operands broadcast as numpy does it. */
+pleat_apart pleat_apart_elementwise;
+
 enum {
   PLEAT_OP_RANDOM = 1u << 0,     /* not a function of its inputs: never evaluated ahead */
   PLEAT_OP_SHAPE_ONLY = 1u << 1, /* reads only its input's shape (Shape, Size): no data needed */
@@ -212,6 +237,8 @@ struct pleat_op_def {
    * `data` only where every run of the body finds the same. */
   const char *const *bodies;
   pleat_status (*enter)(pleat_infer *ctx);
+  /* NULL: samples of a batch may be mixed, in ways that nobody has looked at. */
+  pleat_apart *apart;
 };
 
 /* ---- the registry ---- (registry.c) */

@@ -218,9 +218,20 @@ static pleat_status run(const pleat_call *call) {
 }
 
 static const pleat_kernel reference = {.name = "reference", .run = run};
+static const char *apart(const pleat_infer *whole, const pleat_role *roles) {
+  const bool has_axes = pleat_infer_has(whole, 3);
+  pads p;
+  if (read_pads(whole->node, whole->version, pleat_infer_has(whole, 1) ? whole->inputs[1].data : NULL, has_axes,
+                has_axes ? whole->inputs[3].data : NULL, whole->inputs[0].shape.rank, &p, NULL) != PLEAT_OK ||
+      !p.known || p.begin[0] != 0 || p.end[0] != 0)
+    return "it may pad the batch";
+  return pleat_apart_first(whole, roles);
+}
+
 const pleat_op_def pleat_op_Pad = {.name = "Pad",
                                    .domain = "",
                                    .versions = versions,
                                    .attrs = attrs,
                                    .infer = infer,
+                                   .apart = apart,
                                    .kernels = (const pleat_kernel *const[]){&reference, NULL}};

@@ -270,6 +270,26 @@ static const pleat_kernel *const mean_kernels[] = {
 #define BYTES (PLEAT_M(PLEAT_INT8) | PLEAT_M(PLEAT_UINT8))
 enum { SUM_TYPES = PLEAT_M_FLOATS | WORDS, BYTE_TYPES = SUM_TYPES | BYTES, BOOL_TYPES = BYTE_TYPES | PLEAT_M_BOOL };
 
+static const char *reduce_apart(const pleat_infer *whole, const pleat_role *roles) {
+  const int rank = whole->inputs[0].shape.rank;
+  const int64_t *axes = NULL;
+  int64_t values[PLEAT_MAX_RANK];
+  bool reduced[PLEAT_MAX_RANK] = {false};
+  size_t count = 0;
+  if ((whole->version->flags & AXES_INPUT) == 0) {
+    count = pleat_attr_ints(whole->node, "axes", &axes);
+  } else if (pleat_infer_has(whole, 1)) {
+    pleat_status status = PLEAT_OK;
+    const int known = pleat_infer_ints(whole, 1, values, PLEAT_MAX_RANK, &status);
+    if (known < 0 || status != PLEAT_OK) return "its axes are not known";
+    axes = values;
+    count = (size_t)known;
+  }
+  if (mark_axes(whole->node, axes, count, rank, reduced, NULL) != PLEAT_OK || reduced[0])
+    return "it runs along the samples";
+  return pleat_apart_first(whole, roles);
+}
+
 /* `last_attr`: the last opset in which the axes are an attribute. */
 #define REDUCE_ATTRS(last_attr)                                                                                        \
   {                                                                                                                    \
@@ -300,6 +320,7 @@ static const pleat_op_attr attrs_until_12[] = REDUCE_ATTRS(12), attrs_until_17[]
       .attrs = (axes_13) ? attrs_until_12 : attrs_until_17,                                                            \
       .infer = reduce_infer,                                                                                           \
       .kernels = kernel_list,                                                                                          \
+      .apart = reduce_apart,                                                                                           \
   };
 
 REDUCE_OP(ReduceSum, kernels, OP_SUM, 1, SUM_TYPES, SUM_TYPES)

@@ -132,6 +132,7 @@ const pleat_op_def pleat_op_Reshape = {.name = "Reshape",
                                        .versions = reshape_versions,
                                        .attrs = reshape_attrs,
                                        .infer = reshape_infer,
+                                       .apart = pleat_apart_reshaped,
                                        .kernels = kernels};
 
 /* ---- Flatten ---- */
@@ -164,6 +165,7 @@ const pleat_op_def pleat_op_Flatten = {.name = "Flatten",
                                        .versions = flatten_versions,
                                        .attrs = flatten_attrs,
                                        .infer = flatten_infer,
+                                       .apart = pleat_apart_reshaped,
                                        .kernels = kernels};
 
 /* ---- Squeeze ---- */
@@ -221,6 +223,7 @@ const pleat_op_def pleat_op_Squeeze = {.name = "Squeeze",
                                        .versions = squeeze_versions,
                                        .attrs = axes_attrs,
                                        .infer = squeeze_infer,
+                                       .apart = pleat_apart_reshaped,
                                        .kernels = kernels};
 
 /* ---- Unsqueeze ---- */
@@ -260,4 +263,5 @@ const pleat_op_def pleat_op_Unsqueeze = {.name = "Unsqueeze",
                                          .versions = unsqueeze_versions,
                                          .attrs = axes_attrs,
                                          .infer = unsqueeze_infer,
+                                         .apart = pleat_apart_reshaped,
                                          .kernels = kernels};

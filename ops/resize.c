@@ -4,6 +4,7 @@
 #include "ops/resize.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "core/checked.h"
 #include "ops/kernels.h"
@@ -201,6 +202,24 @@ static const pleat_kernel reference = {
 };
 static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_resize) & reference, NULL};
 
+/* Sizes may be those of the batch at hand: what differs between them is then only the number of samples. */
+static const char *resize_apart(const pleat_infer *whole, const pleat_role *roles) {
+  int64_t dims[PLEAT_MAX_RANK];
+  pleat_resize_operand operands[3];
+  pleat_resize resize;
+  if (!pleat_shape_dims(&whole->inputs[0].shape, dims)) return "its shapes are not known";
+  for (int i = 0; i < 3; i++) operands[i] = infer_operand(whole, i);
+  if (pleat_resize_parse(whole->node, whole->version, whole->inputs[0].shape.rank, dims, operands, &resize, NULL) !=
+          PLEAT_OK ||
+      resize.scale[0] != 1 || resize.out[0] != dims[0] || resize.coordinates == PLEAT_RESIZE_TF_CROP_AND_RESIZE)
+    return "it may resize the batch";
+  const char *policy = pleat_attr_string(whole->node, "keep_aspect_ratio_policy");
+  const bool stretches = policy[0] == '\0' || strcmp(policy, "stretch") == 0;
+  const bool may_be_sized = stretches && whole->input_count == 4 && roles[1] != PLEAT_ROLE_SIZED &&
+                            (roles[2] != PLEAT_ROLE_SIZED || !operands[1].present);
+  return may_be_sized ? pleat_apart_reshaped(whole, roles) : pleat_apart_first(whole, roles);
+}
+
 static const pleat_op_attr resize_attrs[] = {
     {.name = "mode", .type = PLEAT_ATTR_STRING, .s = "nearest"},
     {.name = "coordinate_transformation_mode", .type = PLEAT_ATTR_STRING, .since = 11, .s = "half_pixel"},
@@ -223,6 +242,7 @@ const pleat_op_def pleat_op_Resize = {
     .versions = resize_versions,
     .attrs = resize_attrs,
     .infer = resize_infer,
+    .apart = resize_apart,
     .kernels = kernels,
 };
 
@@ -242,5 +262,6 @@ const pleat_op_def pleat_op_Upsample = {
     .versions = upsample_versions,
     .attrs = upsample_attrs,
     .infer = resize_infer,
+    .apart = resize_apart,
     .kernels = kernels,
 };

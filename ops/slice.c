@@ -248,9 +248,27 @@ static const pleat_kernel copy = {.name = "copy",
                                   .run = run_cut,
                                   .pieces = pieces};
 static const pleat_kernel reference = {.name = "reference", .flags = PLEAT_KERNEL_CUTS, .run = run, .pieces = pieces};
+/* Samples may be "sliced" from the first to the last: some exporters name all axes. */
+static const char *apart(const pleat_infer *whole, const pleat_role *roles) {
+  bounds b = {0};
+  const pleat_tensor *tensors[LISTS] = {0};
+  for (size_t i = 0; i < LISTS; i++) {
+    b.given[i] = pleat_infer_has(whole, i + 1);
+    if (b.given[i]) tensors[i] = whole->inputs[i + 1].data;
+  }
+  if (read_bounds(whole->node, whole->version, tensors, whole->inputs[0].shape.rank, &b, NULL) != PLEAT_OK ||
+      !is_complete(&b))
+    return "its bounds are not known";
+  for (int i = 0; i < b.lists[STARTS].count; i++) {
+    if (axis_of(&b, i) == 0 && (b.lists[STARTS].values[i] != 0 || step_of(&b, i) != 1)) return "it cuts the batch";
+  }
+  return pleat_apart_first(whole, roles);
+}
+
 const pleat_op_def pleat_op_Slice = {.name = "Slice",
                                      .domain = "",
                                      .versions = versions,
                                      .attrs = attrs,
                                      .infer = infer,
+                                     .apart = apart,
                                      .kernels = (const pleat_kernel *const[]){&copy, &reference, NULL}};

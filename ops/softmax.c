@@ -58,6 +58,13 @@ static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_s
 /* The default is 1 before opset 13 and -1 from then on: see softmax_axis. */
 static const pleat_op_attr attrs[] = {{.name = "axis", .type = PLEAT_ATTR_INT, .i = -1}, {0}};
 
+static const char *softmax_apart(const pleat_infer *whole, const pleat_role *roles) {
+  int axis = 0;
+  if (!softmax_axis(whole->node, whole->version, whole->inputs[0].shape.rank, &axis) || axis == 0)
+    return "it runs along the samples";
+  return pleat_apart_first(whole, roles);
+}
+
 #define SOFTMAX_OP(op, kind)                                                                                           \
   static const pleat_op_version op##_versions[] = {                                                                    \
       {1, 1, 1, 1, 1, PLEAT_M_FLOATS, kind | COERCE}, {13, 1, 1, 1, 1, PLEAT_M_FLOATS, kind}, {0}};                    \
@@ -68,6 +75,7 @@ static const pleat_op_attr attrs[] = {{.name = "axis", .type = PLEAT_ATTR_INT, .
       .attrs = attrs,                                                                                                  \
       .infer = softmax_infer,                                                                                          \
       .kernels = kernels,                                                                                              \
+      .apart = softmax_apart,                                                                                          \
   };
 
 SOFTMAX_OP(Softmax, SOFTMAX)

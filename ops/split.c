@@ -193,4 +193,5 @@ const pleat_op_def pleat_op_Split = {.name = "Split",
                                      .versions = versions,
                                      .attrs = attrs,
                                      .infer = infer,
+                                     .apart = pleat_apart_axis,
                                      .kernels = (const pleat_kernel *const[]){&copy, &reference, NULL}};

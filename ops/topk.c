@@ -110,5 +110,6 @@ const pleat_op_def pleat_op_TopK = {
     .versions = versions,
     .attrs = attrs,
     .infer = topk_infer,
+    .apart = pleat_apart_axis,
     .kernels = kernels,
 };

@@ -62,9 +62,16 @@ static pleat_status run(const pleat_call *call) {
 }
 
 static const pleat_kernel reference = {.name = "reference", .run = run};
+static const char *apart(const pleat_infer *whole, const pleat_role *roles) {
+  pleat_ints perm;
+  const bool good = read_perm(whole->node, whole->inputs[0].shape.rank, &perm, NULL) == PLEAT_OK;
+  return good && perm.values[0] == 0 ? pleat_apart_first(whole, roles) : "it moves the samples to another dimension";
+}
+
 const pleat_op_def pleat_op_Transpose = {.name = "Transpose",
                                          .domain = "",
                                          .versions = versions,
                                          .attrs = attrs,
                                          .infer = infer,
+                                         .apart = apart,
                                          .kernels = (const pleat_kernel *const[]){&reference, NULL}};

@@ -96,6 +96,10 @@ static void add_plan_json(cJSON *json, const facts *facts, bool with_steps) {
   json_add_count(plan, "constant_bytes", facts->plan->constant_bytes);
   json_add_count(plan, "reorder_count", facts->plan->reorder_count);
   json_add_count(plan, "bf16_count", facts->plan->bf16_count);
+  json_add_count(plan, "part_count", facts->plan->part_count);
+  json_add_count(plan, "part_samples", (uint64_t)facts->plan->part_samples);
+  json_add_count(plan, "part_workers", (uint64_t)facts->plan->part_workers);
+  json_add_string(plan, "part_reason", facts->plan->part_reason);
   if (with_steps) json_add(plan, "steps", steps_json(facts->plan));
   json_add(json, "plan", plan);
 }

@@ -119,6 +119,16 @@ static void print_precision(text_table *table, const facts *facts) {
   else text_table_cell(table, "the model's types in all steps");
 }
 
+/* How a batch runs. */
+static void print_batch(text_table *table, const facts *facts) {
+  char parts[TEXT_PARTS];
+  const pleat_plan_info *plan = facts->plan;
+  if (!plan || (!plan->part_count && !*plan->part_reason)) return;
+  text_table_cell(table, "batch");
+  if (plan->part_count) text_table_cell(table, "runs in %s", text_parts(plan, parts));
+  else text_table_cell(table, "runs whole: %s", plan->part_reason);
+}
+
 static void print_operators(const pleat_model_info *info, FILE *file) {
   size_t count = 0;
   op_count *counts = info_count_operators(info, &count);
@@ -205,6 +215,7 @@ void info_print(const facts *facts, bool nodes, bool kernels, FILE *file) {
   print_values(table, "output", facts->info->outputs, facts->info->output_count);
   print_costs(table, facts);
   print_precision(table, facts);
+  print_batch(table, facts);
   text_table_print(table, file, 0);
   text_table_destroy(table);
   print_operators(facts->info, file);

@@ -47,6 +47,8 @@ void profile_print(const pleat_plan_info *plan, FILE *file) {
   text_table_print(table, file, 0);
   char number[TEXT_NUMBER];
   fprintf(file, "%s ms in %zu steps (each step's best run)\n", text_ms(total, number), count);
+  char parts[TEXT_PARTS];
+  if (plan->part_count) fprintf(file, "for one part of a batch in %s\n", text_parts(plan, parts));
   text_table_destroy(table);
   free((void *)steps);
 }

@@ -35,6 +35,7 @@ int session_args_apply(const cli *cli, const session_args *args, pleat_session_o
   out_options->exact = args->exact;
   out_options->tune = args->tune || args->tune_cache != NULL;
   out_options->tune_cache = args->tune_cache;
+  out_options->part_samples = args->part;
   return CLI_OK;
 }
 

@@ -2,6 +2,8 @@
 #ifndef PLEAT_CLI_SESSION_H
 #define PLEAT_CLI_SESSION_H
 
+#include <limits.h>
+
 #include "cli.h"
 
 typedef struct loaded {
@@ -17,6 +19,7 @@ void warn_of_model(const cli *cli, const pleat_model *model, const char *path);
 typedef struct session_args {
   bool exact, tune;
   const char *tune_cache, *precision;
+  int part;
 } session_args;
 
 /* clang-format off */
@@ -28,7 +31,9 @@ typedef struct session_args {
   {"tune-cache", 0, "FILE", CLI_STRING, offsetof(type, member.tune_cache),                                             \
    "--tune, remembered in FILE (default ~/.cache/pleat/tuning.tsv)", 0, 0},                                            \
   {"precision", 0, "fp32|bf16", CLI_STRING, offsetof(type, member.precision),                                          \
-   "compute in float (default), or in bfloat16 where the CPU can", 0, 0}
+   "compute in float (default), or in bfloat16 where the CPU can", 0, 0},                                              \
+  {"part", 0, "N", CLI_INT, offsetof(type, member.part),                                                               \
+   "samples of a batch to run at a time, where they do not mix (default 0:\nchosen by a rule)", 0, INT_MAX}
 /* clang-format on */
 
 /* Sets what was chosen in `out_options`; a tuning file that is named asks for tuning. Returns CLI_OK or the code of an

@@ -42,6 +42,14 @@ const char *text_kernel(const pleat_step_info *step, char *buffer) {
   return buffer;
 }
 
+const char *text_parts(const pleat_plan_info *plan, char *buffer) {
+  const int written = snprintf(buffer, TEXT_PARTS, "%zu parts of %lld sample%s", plan->part_count,
+                               (long long)plan->part_samples, plan->part_samples == 1 ? "" : "s");
+  if (plan->part_workers > 1 && written > 0 && written < TEXT_PARTS)
+    snprintf(buffer + written, (size_t)(TEXT_PARTS - written), ", %d at a time", plan->part_workers);
+  return buffer;
+}
+
 const char *text_ms(uint64_t nanoseconds, char *buffer) {
   snprintf(buffer, TEXT_NUMBER, "%.3f", (double)nanoseconds / 1e6);
   return buffer;

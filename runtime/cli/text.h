@@ -7,7 +7,7 @@
 #include "pleat/pleat.h"
 
 /* Buffers of this size hold what the functions below write; they return the buffer. */
-enum { TEXT_NUMBER = 32, TEXT_TYPE = 512, TEXT_KERNEL = 128 };
+enum { TEXT_NUMBER = 32, TEXT_TYPE = 512, TEXT_KERNEL = 128, TEXT_PARTS = 128 };
 
 const char *text_bytes(uint64_t bytes, char *buffer);                    /* "97.8 MB", decimal units */
 const char *text_count(uint64_t count, char *buffer);                    /* "25.6 M"; below 10,000 exactly */
@@ -18,6 +18,7 @@ const char *text_tensor_type(const pleat_tensor *tensor, char *buffer);  /* "flo
 /* "[0,2,1]": the flat row-major `index` of a tensor, as coordinates. */
 const char *text_index(uint64_t index, int rank, const int64_t *dims, char *buffer);
 const char *text_kernel(const pleat_step_info *step, char *buffer); /* "onednn, channels last" */
+const char *text_parts(const pleat_plan_info *plan, char *buffer);  /* "4 parts of 2 samples, 2 at a time" */
 const char *text_kind(pleat_kind kind);
 
 /* A table: columns are as wide as their widest cell. `columns` has one letter a column: 'l' or 'r'. */

@@ -197,6 +197,16 @@ static double work_of(const builder *b, const pleat_node *node, const pleat_tens
   return macs > work ? macs : work;
 }
 
+double pleat_plan_step_work(builder *b, const pleat_step *step) {
+  const pleat_node *node = step->node;
+  pleat_tensor *tensors = pleat_arena_array(b->scratch, node->input_count + node->output_count, sizeof *tensors);
+  for (size_t i = 0; tensors != NULL && i < node->input_count + node->output_count; i++) {
+    const uint32_t slot = i < node->input_count ? step->inputs[i] : step->outputs[i - node->input_count];
+    if (slot != PLEAT_NO_SLOT) tensors[i] = slot_at(b, slot)->tensor;
+  }
+  return tensors != NULL ? work_of(b, node, tensors) : 0;
+}
+
 /* A view of the same shape keeps its input's layout, whatever that is. */
 static void keep_layout(pleat_step *step, const pleat_kernel *kernel) {
   pleat_call *call = &step->call;
@@ -468,7 +478,7 @@ static void drop_unused(builder *b) {
   plan->step_count = kept;
 }
 
-static pleat_status build(builder *b) {
+pleat_status pleat_plan_sketch(builder *b) {
   pleat_plan *plan = b->plan;
   const pleat_plan_request *request = b->request;
   const size_t value_count = request->graph->root->value_count;
@@ -492,39 +502,50 @@ static pleat_status build(builder *b) {
   }
   pleat_arena_reset(b->scratch);
   drop_unused(b);
-  if (request->bf16) PLEAT_TRY(pleat_plan_find_sensitive(b));
+  return PLEAT_OK;
+}
+
+pleat_status pleat_plan_finish(builder *b) {
+  if (b->request->bf16) PLEAT_TRY(pleat_plan_find_sensitive(b));
   PLEAT_TRY(prepare_steps(b));
-  return pleat_plan_place(plan, b->error);
+  return pleat_plan_place(b->plan, b->error);
+}
+
+pleat_status pleat_plan_begin(builder *b, const pleat_plan_request *request, pleat_error *error) {
+  *b = (builder){.request = request, .error = error, .scratch = pleat_arena_create()};
+  pleat_arena *arena = pleat_arena_create();
+  b->plan = arena != NULL ? pleat_arena_alloc(arena, sizeof *b->plan) : NULL;
+  if (b->scratch == NULL || b->plan == NULL) {
+    pleat_arena_destroy(arena);
+    pleat_arena_destroy(b->scratch);
+    return PLEAT_OOM(error);
+  }
+  b->plan->arena = arena;
+  b->plan->packs = (pleat_pack_list){.store = pleat_graph_packs(request->graph), .arena = arena};
+  b->plan->graph = request->graph;
+  b->plan->reference_only = request->oracle;
+  b->plan->exact = request->exact;
+  return PLEAT_OK;
+}
+
+pleat_status pleat_plan_end(builder *b, pleat_status status, pleat_plan **out_plan) {
+  free(b->plan->slot_of);
+  b->plan->slot_of = NULL;
+  free(b->captured);
+  pleat_arena_destroy(b->scratch);
+  if (status == PLEAT_OK) *out_plan = b->plan;
+  else pleat_plan_destroy(b->plan);
+  return status;
 }
 
 pleat_status pleat_plan_build(const pleat_plan_request *request, pleat_plan **out_plan, pleat_error *error) {
-  pleat_status status = PLEAT_OK;
-  builder b = {.request = request, .error = error};
+  builder b;
   *out_plan = NULL;
-  b.scratch = pleat_arena_create();
-  pleat_arena *arena = pleat_arena_create();
-  b.plan = arena != NULL ? pleat_arena_alloc(arena, sizeof *b.plan) : NULL;
-  if (b.scratch == NULL || b.plan == NULL) {
-    pleat_arena_destroy(arena);
-    pleat_arena_destroy(b.scratch);
-    return PLEAT_OOM(error);
-  }
-  b.plan->arena = arena;
-  b.plan->packs = (pleat_pack_list){.store = pleat_graph_packs(request->graph), .arena = arena};
-  b.plan->graph = request->graph;
-  b.plan->reference_only = request->oracle;
-  b.plan->exact = request->exact;
-  status = build(&b);
-  free(b.plan->slot_of);
-  b.plan->slot_of = NULL;
-  free(b.captured);
-  pleat_arena_destroy(b.scratch);
-  if (status != PLEAT_OK) {
-    pleat_plan_destroy(b.plan);
-    return status;
-  }
-  *out_plan = b.plan;
-  return PLEAT_OK;
+  PLEAT_TRY(pleat_plan_begin(&b, request, error));
+  pleat_status status = pleat_plan_sketch(&b);
+  if (status == PLEAT_OK && request->in_parts) status = pleat_plan_divide(&b);
+  if (status == PLEAT_OK && b.plan->parts.plan == NULL) status = pleat_plan_finish(&b);
+  return pleat_plan_end(&b, status, out_plan);
 }
 
 void pleat_plan_destroy(pleat_plan *plan) {
@@ -536,6 +557,7 @@ void pleat_plan_destroy(pleat_plan *plan) {
   for (const pleat_flow *flow = plan->flows; flow != NULL; flow = flow->next) {
     for (size_t i = 0; i < flow->body_count; i++) pleat_plan_destroy(flow->bodies[i].plan);
   }
+  pleat_plan_destroy(plan->parts.plan);
   for (size_t i = 0; i < plan->owned_count; i++) pleat_tensor_release(plan->owned[i]);
   pleat_pack_list_release(&plan->packs, 0);
   pleat_arena_destroy(plan->arena);

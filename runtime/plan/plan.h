@@ -82,6 +82,17 @@ typedef struct pleat_plan_output {
   bool is_copy;
 } pleat_plan_output;
 
+/* How the batch of a plan runs: whole, by the plan's own steps, or in parts that each have some of the samples, by the
+ * steps of a plan for so many (parts.c). */
+typedef struct pleat_parts {
+  struct pleat_plan *plan; /* for one part; NULL: whole */
+  size_t count;            /* parts; of `samples` samples each */
+  int64_t samples;
+  int workers;        /* parts that may run at the same time, each on a thread of its own */
+  bool *is_split;     /* by input: each part has its own samples; else all parts read the same */
+  const char *reason; /* why the batch runs whole; NULL: it does not, or there is no batch */
+} pleat_parts;
+
 typedef struct pleat_plan {
   pleat_arena *arena;
   const pleat_graph *graph;
@@ -101,7 +112,13 @@ typedef struct pleat_plan {
   pleat_tensor **owned;       /* constants computed here */
   size_t owned_count, owned_capacity;
   pleat_flow *flows;
+  pleat_parts parts; /* with a plan, this one has no steps and no memory of its own */
 } pleat_plan;
+
+/* The plan that has the steps. */
+static inline const pleat_plan *pleat_plan_of_steps(const pleat_plan *plan) {
+  return plan->parts.plan != NULL ? plan->parts.plan : plan;
+}
 
 typedef struct pleat_plan_request {
   pleat_graph *graph;
@@ -116,6 +133,8 @@ typedef struct pleat_plan_request {
   bool bf16;                 /* floats may be stored and multiplied as bfloat16 between inputs and outputs */
   size_t model_output_count; /* the first of the outputs; what computes them is never bfloat16 */
   pleat_tuner *tuner;        /* NULL: kernels are taken by their own rules */
+  bool in_parts;             /* a batch may run in parts, */
+  int64_t part_samples;      /* of at most so many samples; 0: as a rule says */
   bool oracle; /* a promoted graph: input_shapes have the model's types, and only reference kernels are taken */
 } pleat_plan_request;
 

@@ -19,6 +19,8 @@ typedef struct pleat_builder {
 /* build.c: the slot of a value that a node reads: made on first sight for constants. */
 pleat_status pleat_plan_slot(pleat_builder *b, pleat_value *value, uint32_t *out_index);
 pleat_type pleat_plan_slot_type(const pleat_slot *slot);
+/* Elements or multiply-adds of a step, whichever is more; memory is from the scratch arena. */
+double pleat_plan_step_work(pleat_builder *b, const pleat_step *step);
 /* The descriptor of an inferred type; rank -1 when it is not concrete. */
 void pleat_plan_describe(const pleat_type *type, pleat_tensor *out_tensor);
 
@@ -31,6 +33,19 @@ pleat_status pleat_plan_append(pleat_builder *b, pleat_step step, const char *de
 /* pair.c: appends one step for the first of `steps` and for the one that alone reads its result, and takes the latter
  * off (its node becomes NULL), if a kernel takes both as one. */
 pleat_status pleat_plan_pair(pleat_builder *b, pleat_step *steps, size_t count, bool *out_paired);
+
+/* build.c: the stages of pleat_plan_build. A plan for the request, still empty; ends with pleat_plan_end, which hands
+ * it out or, where the status is an error, destroys it. */
+pleat_status pleat_plan_begin(pleat_builder *b, const pleat_plan_request *request, pleat_error *error);
+pleat_status pleat_plan_end(pleat_builder *b, pleat_status status, pleat_plan **out_plan);
+/* Slots and steps with types and shapes, without kernels. */
+pleat_status pleat_plan_sketch(pleat_builder *b);
+/* Kernels, layouts and memory. */
+pleat_status pleat_plan_finish(pleat_builder *b);
+
+/* parts.c: decides whether the batch of a sketched plan runs in parts; if so, makes their plan, and the sketch's steps
+ * are gone. */
+pleat_status pleat_plan_divide(pleat_builder *b);
 
 /* flow.c: the values of the graphs around that the node's bodies read and that are no constants; NULL when out of
  * memory. The list lives in the scratch arena. */

@@ -145,14 +145,27 @@ static bool describe_steps(describer *d, const pleat_plan *plan, const pleat_ste
   return true;
 }
 
+static bool describe_parts(describer *d, const pleat_parts *parts) {
+  d->info.part_reason = pleat_arena_strdup(d->arena, parts->reason != NULL ? parts->reason : "");
+  if (parts->plan == NULL) return d->info.part_reason != NULL;
+  d->info.part_count = parts->count;
+  d->info.part_samples = parts->samples;
+  d->info.part_workers = parts->workers;
+  d->info.activation_bytes *= (uint64_t)parts->workers;
+  d->info.activation_bytes_unshared *= (uint64_t)parts->workers;
+  d->info.workspace_bytes *= (uint64_t)parts->workers;
+  return d->info.part_reason != NULL;
+}
+
 static pleat_status describe_plan(pleat_session *session, const pleat_cached_plan *cached, pleat_plan_info **out_info,
                                   pleat_error *error) {
   describer d = {.arena = pleat_arena_create()};
   described_plan *described = d.arena != NULL ? pleat_arena_alloc(d.arena, sizeof *described) : NULL;
   bool good = described != NULL;
   pthread_mutex_lock(&session->lock); /* the times */
-  good = good && describe_steps(&d, cached->plan, cached->times, "");
+  good = good && describe_steps(&d, pleat_plan_of_steps(cached->plan), cached->times, "");
   pthread_mutex_unlock(&session->lock);
+  good = good && describe_parts(&d, &cached->plan->parts);
   if (!good) {
     pleat_arena_destroy(d.arena);
     return PLEAT_OOM(error);

@@ -54,13 +54,15 @@ static pleat_status build_cached(pleat_session *session, const pleat_tensor *sha
                                 .bf16 = session->bf16,
                                 .model_output_count = session->model_output_count,
                                 .tuner = session->tuner,
+                                .in_parts = true,
+                                .part_samples = session->part_samples,
                                 .oracle = session->float64};
   pleat_cached_plan *cached = calloc(1, sizeof *cached);
   if (cached == NULL) return PLEAT_OOM(error);
   pleat_status status = pleat_plan_build(&request, &cached->plan, error);
   if (session->tuner != NULL) pleat_tuner_save(session->tuner);
   if (status == PLEAT_OK && session->profile) {
-    cached->times = calloc(cached->plan->step_count + 1, sizeof *cached->times);
+    cached->times = calloc(pleat_plan_of_steps(cached->plan)->step_count + 1, sizeof *cached->times);
     if (cached->times == NULL) status = PLEAT_OOM(error);
   }
   if (status != PLEAT_OK) {

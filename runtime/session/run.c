@@ -110,12 +110,12 @@ static pleat_status check_output(const pleat_tensor *given, const pleat_tensor *
                            shape->dtype == PLEAT_STRING ? "; strings are handed out in new tensors only" : "");
 }
 
-/* Before the run: tensors for the outputs that the plan writes in place. */
+/* Before the run: tensors for the outputs that the plan writes in place: all, where a batch runs in parts. */
 static pleat_status open_outputs(const pleat_session *session, pleat_workspace *ws, pleat_tensor **outputs,
                                  pleat_error *error) {
   const pleat_plan *plan = ws->plan;
   for (size_t i = 0; i < plan->output_count; i++) {
-    if (plan->outputs[i].is_copy) continue;
+    if (plan->outputs[i].is_copy && plan->parts.plan == NULL) continue;
     const pleat_tensor *shape = &plan->slots[plan->outputs[i].slot].tensor;
     if (outputs[i] == NULL) PLEAT_TRY(make_output(shape, &outputs[i], error));
     else PLEAT_TRY(check_output(outputs[i], shape, session->output_infos[i].name, error));
@@ -132,7 +132,7 @@ static pleat_status copy_outputs(const pleat_session *session, pleat_workspace *
                                  pleat_error *error) {
   const pleat_plan *plan = ws->plan;
   for (size_t i = 0; i < plan->output_count; i++) {
-    if (!plan->outputs[i].is_copy) continue;
+    if (!plan->outputs[i].is_copy || plan->parts.plan != NULL) continue;
     const pleat_tensor *value = &ws->tensors[plan->outputs[i].slot];
     if (outputs[i] == NULL) {
       PLEAT_TRY(pleat_tensor_clone(value, &outputs[i], error));
@@ -162,12 +162,12 @@ static void add_time(pleat_session *session, pleat_step_time *time, uint64_t ns)
 
 static pleat_status run_each(pleat_session *session, pleat_cached_plan *cached, pleat_workspace *ws,
                              pleat_error *error) {
-  for (size_t s = 0; s < cached->plan->step_count; s++) {
+  for (size_t s = 0; s < ws->plan->step_count; s++) {
     uint64_t start = cached->times != NULL ? now_ns() : 0;
     pleat_status status = pleat_workspace_run_step(ws, s, session->threads, error);
     if (status != PLEAT_OK) {
       char label[256];
-      pleat_error_at_node(error, pleat_node_label(cached->plan->steps[s].node, label, sizeof label));
+      pleat_error_at_node(error, pleat_node_label(ws->plan->steps[s].node, label, sizeof label));
       return status;
     }
     if (cached->times != NULL) add_time(session, &cached->times[s], now_ns() - start);
@@ -177,7 +177,7 @@ static pleat_status run_each(pleat_session *session, pleat_cached_plan *cached, 
 
 static pleat_status run_steps(pleat_session *session, pleat_cached_plan *cached, pleat_workspace *ws,
                               pleat_error *error) {
-  const bool before = pleat_parallel_use_rival(cached->plan->has_rival_threads);
+  const bool before = pleat_parallel_use_rival(ws->plan->has_rival_threads);
   pleat_status status = run_each(session, cached, ws, error);
   pleat_parallel_use_rival(before);
   return status;
@@ -198,14 +198,15 @@ static pleat_status acquire(pleat_session *session, pleat_tensor *const *inputs,
   return status;
 }
 
-/* Runs in a workspace; `outputs` as in pleat_session_run. */
-static pleat_status run_in(pleat_session *session, pleat_workspace *ws, pleat_tensor *const *inputs,
-                           pleat_tensor **outputs, pleat_error *error) {
+pleat_status pleat_session_run_in(pleat_session *session, pleat_cached_plan *cached, pleat_workspace *ws,
+                                  pleat_tensor *const *inputs, pleat_tensor **outputs, pleat_error *error) {
   const size_t count = session->output_count;
   if (count > 0) memcpy(ws->results, outputs, count * sizeof *outputs);
   pleat_workspace_bind_inputs(ws, (const pleat_tensor *const *)inputs);
   pleat_status status = open_outputs(session, ws, ws->results, error);
-  if (status == PLEAT_OK) status = run_steps(session, ws->owner, ws, error);
+  if (status == PLEAT_OK && ws->workers != NULL)
+    status = pleat_session_run_parts(session, cached, ws, inputs, ws->results, error);
+  else if (status == PLEAT_OK) status = run_steps(session, cached, ws, error);
   if (status == PLEAT_OK) status = copy_outputs(session, ws, ws->results, error);
   for (size_t i = 0; i < count; i++) {
     if (status == PLEAT_OK) outputs[i] = ws->results[i];
@@ -228,7 +229,8 @@ pleat_status pleat_session_run(pleat_session *session, pleat_tensor *const *inpu
   pleat_workspace *ws = session->float64 ? NULL : pleat_session_take_hot(session, inputs);
   if (ws == NULL) PLEAT_TRY(acquire(session, inputs, &ws, error));
   pleat_status status = session->float64 ? widen_inputs(session, inputs, &wide, error) : PLEAT_OK;
-  if (status == PLEAT_OK) status = run_in(session, ws, wide != NULL ? wide : inputs, outputs, error);
+  if (status == PLEAT_OK)
+    status = pleat_session_run_in(session, ws->owner, ws, wide != NULL ? wide : inputs, outputs, error);
   for (size_t i = 0; wide != NULL && i < input_count; i++) pleat_tensor_release(wide[i]);
   free(wide);
   pleat_session_leave_hot(session, ws);

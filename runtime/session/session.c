@@ -149,6 +149,9 @@ pleat_status pleat_session_create(const pleat_model *model, const pleat_session_
   if (given.threads < 0 || given.threads > 256) {
     return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "threads is %d: expected 0 (all cores) to 256", given.threads);
   }
+  if (given.part_samples < 0)
+    return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "part_samples is %lld: expected 0 (as a rule says) or more",
+                      (long long)given.part_samples);
   PLEAT_TRY(check_precision(&given, error));
   pleat_session *session = calloc(1, sizeof *session);
   if (session == NULL) return PLEAT_OOM(error);
@@ -163,6 +166,7 @@ pleat_status pleat_session_create(const pleat_model *model, const pleat_session_
   session->keep_all = given.no_fold || given.float64;
   session->exact = given.exact;
   session->bf16 = given.precision == PLEAT_PRECISION_BF16;
+  session->part_samples = given.part_samples;
   session->float64 = given.float64;
   pleat_status status = compile(session, &given, error);
   if (status == PLEAT_OK && given.tune) status = pleat_tuner_create(given.tune_cache, &session->tuner, error);

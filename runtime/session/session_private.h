@@ -29,6 +29,7 @@ struct pleat_session {
   int threads;
   bool profile, keep_all, exact;
   bool bf16;
+  int64_t part_samples;
   pleat_tuner *tuner; /* NULL unless the session tunes; under the lock */
   bool float64;       /* the oracle: the graph is promoted, the inputs' descriptions keep the model's types */
   size_t input_count, output_count;
@@ -56,5 +57,12 @@ pleat_workspace *pleat_session_take_hot(pleat_session *session, pleat_tensor *co
 /* Leaves a workspace, whose plan stays held, for the next run; what was there before goes back to its pool. */
 void pleat_session_leave_hot(pleat_session *session, pleat_workspace *workspace);
 void pleat_session_destroy_plans(pleat_session *session);
+
+/* run.c: runs the steps of a workspace's plan, `cached` or the one of its parts; `outputs` as in pleat_session_run. */
+pleat_status pleat_session_run_in(pleat_session *session, pleat_cached_plan *cached, pleat_workspace *workspace,
+                                  pleat_tensor *const *inputs, pleat_tensor **outputs, pleat_error *error);
+/* parts.c: the same for a plan that runs its batch in parts; all outputs are there. */
+pleat_status pleat_session_run_parts(pleat_session *session, pleat_cached_plan *cached, pleat_workspace *workspace,
+                                     pleat_tensor *const *inputs, pleat_tensor **outputs, pleat_error *error);
 
 #endif

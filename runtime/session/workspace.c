@@ -94,6 +94,29 @@ static void close_calls(pleat_workspace *ws) {
   }
 }
 
+/* A workspace for each of those that run parts at the same time. */
+static pleat_status add_workers(pleat_workspace *ws, pleat_error *error) {
+  const pleat_parts *parts = &ws->plan->parts;
+  const size_t inputs = ws->plan->input_count, outputs = ws->plan->output_count;
+  if (parts->plan == NULL) return PLEAT_OK;
+  ws->workers = pleat_arena_array(ws->arena, (size_t)parts->workers, sizeof *ws->workers);
+  if (ws->workers == NULL) return PLEAT_OOM(error);
+  for (int i = 0; i < parts->workers; i++) {
+    pleat_part_worker *worker = &ws->workers[i];
+    worker->tensors = pleat_arena_array(ws->arena, inputs + outputs, sizeof *worker->tensors);
+    worker->inputs = pleat_arena_array(ws->arena, inputs, sizeof *worker->inputs);
+    worker->outputs = pleat_arena_array(ws->arena, outputs, sizeof *worker->outputs);
+    if (worker->tensors == NULL || worker->inputs == NULL || worker->outputs == NULL) return PLEAT_OOM(error);
+    for (size_t k = 0; k < inputs; k++) worker->tensors[k] = parts->plan->input_shapes[k];
+    for (size_t k = 0; k < outputs; k++) {
+      worker->tensors[inputs + k] = parts->plan->slots[parts->plan->outputs[k].slot].tensor;
+      worker->outputs[k] = &worker->tensors[inputs + k];
+    }
+    PLEAT_TRY(pleat_workspace_create(parts->plan, ws->lock, &worker->ws, error));
+  }
+  return PLEAT_OK;
+}
+
 pleat_status pleat_workspace_create(const pleat_plan *plan, pthread_mutex_t *lock, pleat_workspace **out_workspace,
                                     pleat_error *error) {
   pleat_status status = PLEAT_OK;
@@ -112,6 +135,7 @@ pleat_status pleat_workspace_create(const pleat_plan *plan, pthread_mutex_t *loc
   PLEAT_CHECK(lay_out_slots(ws, error));
   PLEAT_CHECK(lay_out_calls(ws, error));
   PLEAT_CHECK(open_calls(ws, error));
+  PLEAT_CHECK(add_workers(ws, error));
   *out_workspace = ws;
   return PLEAT_OK;
 fail:
@@ -122,6 +146,7 @@ fail:
 void pleat_workspace_destroy(pleat_workspace *ws) {
   if (ws == NULL) return;
   close_calls(ws);
+  for (int i = 0; ws->workers != NULL && i < ws->plan->parts.workers; i++) pleat_workspace_destroy(ws->workers[i].ws);
   for (size_t i = 0; ws->buffers != NULL && i < ws->plan->slot_count; i++) free(ws->buffers[i]);
   pleat_block_free(ws->memory, ws->plan->arena_bytes);
   pleat_arena_destroy(ws->run_arena);

@@ -18,6 +18,17 @@ static inline void *pleat_binding_data(const pleat_binding *binding, void *data)
   return binding->offset > 0 ? (char *)data + binding->offset : data;
 }
 
+/* Of a plan that runs its batch in parts: what one of the workers needs. */
+typedef struct pleat_part_worker {
+  struct pleat_workspace *ws;
+  pleat_tensor *tensors; /* a part's inputs, then its outputs; where they are changes with each part */
+  const pleat_tensor **inputs;
+  pleat_tensor **outputs;
+  pleat_status status; /* of the first part that failed here, with its number */
+  int64_t failed;
+  pleat_error error;
+} pleat_part_worker;
+
 typedef struct pleat_workspace {
   const pleat_plan *plan;
   struct pleat_workspace *next;    /* in the pool */
@@ -33,6 +44,7 @@ typedef struct pleat_workspace {
   void **buffers;                                  /* DYNAMIC slots: grow, and stay for the next run */
   size_t *buffer_sizes;
   struct pleat_flow_run **flows; /* one per step: what a control-flow step changes; NULL for the others */
+  pleat_part_worker *workers;    /* plan->parts.workers, where the plan has parts */
   pthread_mutex_t *lock;         /* the session's: held while a plan is built */
 } pleat_workspace;
 

@@ -90,11 +90,12 @@ static void count_session(pleat_session *session, const char *shape, size_t *out
   pleat_session_destroy(session);
 }
 
-static void count_runs(const char *path, const char *shape, int threads, size_t *out_allocations, size_t *out_locks) {
+static void count_runs(const char *path, const char *shape, pleat_session_options options, size_t *out_allocations,
+                       size_t *out_locks) {
   pleat_model *model = NULL;
   pleat_error error = PLEAT_ERROR_INIT;
   ck_assert_msg(pleat_model_load(path, &model, &error) == PLEAT_OK, "%s", error.message);
-  count_session(session_with(model, (pleat_session_options){.threads = threads}), shape, out_allocations, out_locks);
+  count_session(session_with(model, options), shape, out_allocations, out_locks);
   pleat_model_release(model);
 }
 
@@ -114,13 +115,18 @@ END_TEST
 START_TEST(no_allocation_and_no_lock_in_a_run) {
   static const struct {
     const char *model, *shape;
-  } cases[] = {{"digits_cnn", "1,1,8,8"}, {"digits_cnn", "3,1,8,8"}, {"unet_decoder", "2,3,24,40"}};
+    int64_t part;
+  } cases[] = {{"digits_cnn", "1,1,8,8", 0},
+               {"digits_cnn", "3,1,8,8", 0},
+               {"digits_cnn", "4,1,8,8", 1},
+               {"unet_decoder", "2,3,24,40", 0}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     for (int threads = 1; threads <= 2; threads++) {
       char path[512];
       size_t made, taken;
       snprintf(path, sizeof path, "%s/models/%s/model.onnx", PLEAT_SOURCE_DIR, cases[i].model);
-      count_runs(path, cases[i].shape, threads, &made, &taken);
+      count_runs(path, cases[i].shape, (pleat_session_options){.threads = threads, .part_samples = cases[i].part},
+                 &made, &taken);
       ck_assert_msg(made == 0, "%s, %d threads: %zu allocations in 10 runs", cases[i].model, threads, made);
       ck_assert_msg(taken == 0, "%s, %d threads: %zu locks in 10 runs", cases[i].model, threads, taken);
     }

@@ -37,6 +37,10 @@ typedef struct pleat_session_options {
                               file. What a run gives is then bitwise repeatable for one content of that file only */
   const char *tune_cache;  /* that file; NULL: pleat/tuning.tsv in $XDG_CACHE_HOME or ~/.cache. Copied */
   pleat_precision precision; /* not for the oracle, which is always double */
+  int64_t part_samples; /* A batch (what dimension 0 of the inputs counts) of which no step mixes the samples may run
+                           in parts of some of them, one after the other or on a thread each: at most so many
+                           samples; 0: as a rule says that knows weights, activations and threads; as many as the
+                           batch has: whole. Results may differ in rounding, as kernels are chosen by shape */
 } pleat_session_options;
 
 #define PLEAT_SESSION_OPTIONS_INIT                                                                                     \
@@ -82,12 +86,16 @@ typedef struct pleat_step_info {
 typedef struct pleat_plan_info {
   size_t step_count;
   const pleat_step_info *steps;
-  uint64_t activation_bytes;          /* the arena that one run needs, and those of bodies */
+  uint64_t activation_bytes;          /* the arenas that one run needs, and those of bodies */
   uint64_t activation_bytes_unshared; /* what it would need without reuse */
   uint64_t workspace_bytes;           /* kernels' scratch memory (in the arena) */
   uint64_t constant_bytes;            /* weights and other constants that the plan reads */
   size_t reorder_count;               /* steps that only convert a value from one memory layout to another */
   size_t bf16_count;                  /* the others, of those that read or write bfloat16 in place of float */
+  size_t part_count;       /* of a batch that runs in parts: how many, and the steps are those of one; else 0 */
+  int64_t part_samples;    /* the samples of one */
+  int part_workers;        /* parts that run at the same time, on a thread each, with activations of their own */
+  const char *part_reason; /* why a batch runs whole; "" where there is no batch, or it runs in parts */
 } pleat_plan_info;
 
 /* Describes the plan for the given input shapes, which is built if it is not cached. Inputs not named take their known
