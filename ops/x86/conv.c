@@ -316,14 +316,33 @@ static void scale_input(void *arg, int64_t block, int worker) {
                      plane / lanes, job->copy + block * plane);
 }
 
-/* The weights of one pair of blocks, those of each input channel times its number. */
+/* Weights that pack_halves put into place, those of each input channel times its number. */
+static void scale_halves(const pleat_x86_conv *conv, const float *from, const float *scale, int columns, float *to) {
+  const int lanes = conv->code->lanes, whole = (columns - 1) * lanes;
+  for (int k = 0; k < conv->in_channels; k += 2, from += 2 * whole + lanes, to += 2 * whole + lanes) {
+    const float even = scale[k], odd = k + 1 < conv->in_channels ? scale[k + 1] : 0;
+    for (int j = 0; j < whole; j++) {
+      to[j] = from[j] * even;
+      to[whole + j] = from[whole + j] * odd;
+    }
+    for (int j = 2 * whole; j < 2 * whole + lanes; j += 2) {
+      to[j] = from[j] * even;
+      to[j + 1] = from[j + 1] * odd;
+    }
+  }
+}
+
+/* The weights of one pair of blocks. */
 static void scale_weights(void *arg, int64_t pair, int worker) {
   const job *job = arg;
   const pleat_x86_conv *conv = &job->d->conv;
   const size_t at = (size_t)pair * pair_floats(job->d);
+  const float *from = job->d->weights + at;
+  const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1;
   (void)worker;
-  conv->code->scale_rows(job->d->weights + at, job->scale, conv->in_channels, conv->out_blocks - 2 * pair > 1 ? 2 : 1,
-                         job->copy + at);
+  if (pair == job->d->pairs - 1 && pleat_x86_has_half(conv))
+    scale_halves(conv, from, job->scale, columns, job->copy + at);
+  else conv->code->scale_rows(from, job->scale, conv->in_channels, columns, job->copy + at);
 }
 
 /* What a sample has to have a copy of, before its items. */
