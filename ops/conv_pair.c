@@ -18,7 +18,7 @@ pleat_node *pleat_conv_pair_join(pleat_arena *arena, const pleat_node *first, co
   const pleat_node *const parts[PLEAT_PAIR_PARTS] = {first, second};
   char labels[PLEAT_PAIR_PARTS][256];
   pleat_node *node = pleat_arena_alloc(arena, sizeof *node);
-  pleat_value **values = pleat_arena_array(arena, PLEAT_PAIR_INPUTS + 1, sizeof *values);
+  pleat_value **values = pleat_arena_array(arena, PLEAT_PAIR_INPUTS + PLEAT_PAIR_OUTPUTS, sizeof *values);
   pleat_attr *attrs = pleat_arena_array(arena, first->attr_count + second->attr_count, sizeof *attrs);
   if (node == NULL || values == NULL || attrs == NULL) return NULL;
   *node = *second;
@@ -35,7 +35,7 @@ pleat_node *pleat_conv_pair_join(pleat_arena *arena, const pleat_node *first, co
     }
   }
   values[PLEAT_PAIR_X] = first->inputs[0];
-  values[PLEAT_PAIR_INPUTS] = second->outputs[0];
+  for (size_t i = 0; i < second->output_count; i++) values[PLEAT_PAIR_INPUTS + i] = second->outputs[i];
   node->name = pleat_arena_printf(arena, "%s + %s", labels[0], labels[1]);
   node->op_type = "FusedConvPair";
   node->domain = PLEAT_INTERNAL_DOMAIN;
@@ -71,9 +71,9 @@ static size_t input_of(int part, size_t input) {
   return 2 * (size_t)part + input;
 }
 
-/* The type of a part's result; `between`: that of the first one's, for the second. Adds its multiply-adds to *out_macs,
- * if that is wanted. */
-static pleat_status infer_part(const pleat_infer *pair, int part, pleat_type *between, pleat_type *out_type,
+/* The types of a part's results, PLEAT_PAIR_OUTPUTS for the second; `between`: that of the first one's, for the second.
+ * Adds its multiply-adds to *out_macs, if that is wanted. */
+static pleat_status infer_part(const pleat_infer *pair, int part, pleat_type *between, pleat_type *out_types,
                                double *out_macs) {
   pleat_type types[PLEAT_PAIR_PART_INPUTS] = {{.present = false}};
   pleat_attr attrs[PLEAT_PAIR_ATTRS];
@@ -86,10 +86,11 @@ static pleat_status infer_part(const pleat_infer *pair, int part, pleat_type *be
   ctx.node = &node;
   ctx.version = node.version;
   ctx.input_count = PLEAT_PAIR_PART_INPUTS;
-  ctx.output_count = 1;
+  ctx.output_count = part == 0 ? 1 : pair->node->output_count;
   ctx.inputs = types;
-  ctx.outputs = out_type;
-  *out_type = (pleat_type){.present = true, .kind = PLEAT_KIND_TENSOR, .shape = pleat_shape_unknown()};
+  ctx.outputs = out_types;
+  for (size_t i = 0; i < ctx.output_count; i++)
+    out_types[i] = (pleat_type){.present = true, .kind = PLEAT_KIND_TENSOR, .shape = pleat_shape_unknown()};
   PLEAT_TRY(node.def->infer(&ctx));
   if (out_macs != NULL) *out_macs += node.def->macs(&ctx);
   return PLEAT_OK;
@@ -98,14 +99,14 @@ static pleat_status infer_part(const pleat_infer *pair, int part, pleat_type *be
 static pleat_status infer(pleat_infer *ctx) {
   pleat_type between;
   PLEAT_TRY(infer_part(ctx, 0, NULL, &between, NULL));
-  return infer_part(ctx, 1, &between, &ctx->outputs[0], NULL);
+  return infer_part(ctx, 1, &between, ctx->outputs, NULL);
 }
 
 static double macs(const pleat_infer *ctx) {
-  pleat_type between, result;
+  pleat_type between, results[PLEAT_PAIR_OUTPUTS];
   double sum = 0;
   if (infer_part(ctx, 0, NULL, &between, &sum) != PLEAT_OK) return 0;
-  return infer_part(ctx, 1, &between, &result, &sum) == PLEAT_OK ? sum : 0;
+  return infer_part(ctx, 1, &between, results, &sum) == PLEAT_OK ? sum : 0;
 }
 
 static pleat_type type_of(const pleat_tensor *tensor) {
@@ -133,12 +134,13 @@ pleat_status pleat_conv_pair_split(const pleat_call *call, pleat_conv_pair *out_
       p->inputs[part][i] = pleat_in(call, input_of(part, i));
       p->recipes[part][i] = call->recipes != NULL ? call->recipes[input_of(part, i)] : NULL;
     }
-    p->outputs[part][0] = part == 0 ? &p->between : call->outputs[0];
+    for (size_t i = 0; i < PLEAT_PAIR_OUTPUTS; i++) p->outputs[part][i] = part == 0 ? NULL : pleat_out(call, i);
     p->calls[part] = *call;
     p->calls[part].node = &p->nodes[part];
     p->calls[part].version = p->nodes[part].version;
     p->calls[part].input_count = PLEAT_PAIR_PART_INPUTS;
     p->calls[part].inputs = p->inputs[part];
+    p->calls[part].output_count = part == 0 ? 1 : call->output_count;
     p->calls[part].outputs = p->outputs[part];
     p->calls[part].wanted = call->wanted != NULL ? p->wanted[part] : NULL;
     p->calls[part].given = NULL;
@@ -146,7 +148,7 @@ pleat_status pleat_conv_pair_split(const pleat_call *call, pleat_conv_pair *out_
     p->calls[part].state = NULL;
     p->calls[part].workspace_size = 0;
   }
-  p->inputs[1][0] = &p->between;
+  p->inputs[1][0] = p->outputs[0][0] = &p->between;
   p->recipes[1][0] = NULL;
   if (call->wanted != NULL) p->wanted[0][0] = call->wanted[PLEAT_PAIR_X];
   return PLEAT_OK;
@@ -184,7 +186,8 @@ static pleat_status run(const pleat_call *call) {
   between.data = between.count > 0 ? call->workspace : NULL;
   for (int part = 0; part < PLEAT_PAIR_PARTS; part++) {
     const pleat_tensor *inputs[PLEAT_PAIR_PART_INPUTS];
-    pleat_tensor *outputs[1] = {part == 0 ? &between : call->outputs[0]};
+    pleat_tensor *outputs[PLEAT_PAIR_OUTPUTS] = {part == 0 ? &between : call->outputs[0]};
+    if (part > 0) outputs[1] = pleat_out(call, 1);
     for (size_t i = 0; i < PLEAT_PAIR_PART_INPUTS; i++) inputs[i] = pleat_in(call, input_of(part, i));
     if (part > 0) inputs[0] = &between;
     pleat_call inner = s->pair.calls[part];
@@ -204,7 +207,7 @@ static const pleat_op_version versions[] = {{.since = 1,
                                              .min_inputs = 4,
                                              .max_inputs = PLEAT_PAIR_INPUTS,
                                              .min_outputs = 1,
-                                             .max_outputs = 1,
+                                             .max_outputs = PLEAT_PAIR_OUTPUTS,
                                              .types = PLEAT_M_F32},
                                             {0}};
 

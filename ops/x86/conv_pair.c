@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/parallel.h"
+#include "ops/conv.h"
 #include "ops/conv_pair.h"
 #include "ops/x86/x86.h"
 
@@ -26,7 +27,7 @@ typedef struct pair {
 typedef struct job {
   const pair *p;
   const float *x;
-  float *y, *buffers;
+  float *y, *buffers, *means; /* means: of the second one's rows; NULL: they are not wanted */
 } job;
 
 static int extent_of(const pleat_x86_conv *conv) {
@@ -127,6 +128,7 @@ static pleat_status prepare(pleat_call *call) {
   set_buffer(p);
   set_fetch(p, call->threads);
   call->workspace_size = (size_t)call->threads * buffer_floats(p) * sizeof(float);
+  if (pleat_conv_gives_mean(second)) call->workspace_size += pleat_x86_means_bytes(&p->second);
   PLEAT_TRY(pleat_x86_pack_direct(first, &p->first, &p->weights));
   return pleat_x86_pack_depthwise(second, &p->second, &p->taps);
 }
@@ -167,7 +169,7 @@ static void run_item(void *arg, int64_t item, int worker) {
   const job *job = arg;
   const pair *p = job->p;
   const pleat_x86_conv *first = &p->first, *second = &p->second;
-  const int lanes = first->code->lanes, taps = second->kernel[0] * second->kernel[1];
+  const int lanes = first->code->lanes;
   const int piece = (int)(item % p->pieces), index = (int)(item / p->pieces % p->pairs);
   const int64_t sample = item / p->pieces / p->pairs;
   const int end = (int)((int64_t)second->out_height * (piece + 1) / p->pieces);
@@ -187,9 +189,10 @@ static void run_item(void *arg, int64_t item, int worker) {
     make_rows(p, job->x + sample * first->in_blocks * pleat_x86_plane(first), index, top + kept, bottom,
               buffer + kept * line);
     for (int j = 0; j < columns; j++) {
-      const int block = 2 * index + j;
-      p->rows(second, buffer + j * plane - top * line, p->taps + block * taps * lanes, second->bias + block * lanes,
-              NULL, job->y + (sample * second->out_blocks + block) * pleat_x86_out_plane(second), row, next);
+      const int64_t block = 2 * index + j, out = sample * second->out_blocks + block;
+      pleat_x86_run_depthwise(second, p->rows, block, buffer + j * plane - top * line, p->taps, NULL,
+                              job->y + out * pleat_x86_out_plane(second),
+                              job->means != NULL ? job->means + out * second->out_height * lanes : NULL, row, next);
     }
   }
 }
@@ -197,7 +200,9 @@ static void run_item(void *arg, int64_t item, int worker) {
 static pleat_status run(const pleat_call *call) {
   const pair *p = call->state;
   job job = {.p = p, .x = call->inputs[PLEAT_PAIR_X]->data, .y = call->outputs[0]->data, .buffers = call->workspace};
+  if (pleat_conv_gives_mean(call)) job.means = job.buffers + (size_t)call->threads * buffer_floats(p);
   pleat_parallel(call->threads, p->pieces * p->pairs * p->second.batch, run_item, &job);
+  if (job.means != NULL) pleat_x86_finish_means(&p->second, job.means, call->outputs[1]->data);
   return PLEAT_OK;
 }
 

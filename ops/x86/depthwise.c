@@ -70,10 +70,7 @@ static pleat_status prepare(pleat_call *call) {
   PLEAT_TRY(pleat_x86_describe_conv(call, &d->conv));
   const pleat_x86_conv *conv = &d->conv;
   d->rows = conv->code->depthwise[conv->kernel[1] / 2][conv->stride[1] - 1];
-  if (pleat_conv_gives_mean(call)) {
-    const int64_t rows = conv->batch * conv->in_blocks * conv->out_height;
-    call->workspace_size = (size_t)rows * (size_t)conv->code->lanes * sizeof(float);
-  }
+  if (pleat_conv_gives_mean(call)) call->workspace_size = pleat_x86_means_bytes(conv);
   return pleat_x86_pack_depthwise(call, conv, &d->weights);
 }
 
@@ -84,15 +81,14 @@ static int near_rows(const pleat_x86_conv *conv) {
   return rows > 0 ? rows : 1;
 }
 
-/* Rows [first, end) of one plane, and their means. */
-static void run_plane(const depthwise *d, int64_t block, const float *x, const float *z, float *y, float *means,
-                      int first, int end) {
-  const pleat_x86_conv *conv = &d->conv;
+void pleat_x86_run_depthwise(const pleat_x86_conv *conv, pleat_x86_depthwise_function *rows, int64_t block,
+                             const float *x, const float *w, const float *z, float *y, float *means, int first,
+                             int end) {
   const int lanes = conv->code->lanes, taps = conv->kernel[0] * conv->kernel[1];
   const int some = means != NULL ? near_rows(conv) : end - first;
   for (int next; first < end; first = next) {
     next = end - first > some ? first + some : end;
-    d->rows(conv, x, d->weights + block * taps * lanes, conv->bias + block * lanes, z, y, first, next);
+    rows(conv, x, w + block * taps * lanes, conv->bias + block * lanes, z, y, first, next);
     for (int row = first; means != NULL && row < next; row++)
       conv->code->pool_plane(false, y + (ptrdiff_t)row * conv->out_width * lanes, conv->out_width, means + row * lanes);
   }
@@ -108,8 +104,9 @@ static void run_rows(const depthwise *d, const float *x, const float *z, float *
     const int first = (int)(from % conv->out_height);
     const int end = conv->out_height - first < to - from ? conv->out_height : first + (int)(to - from);
     const ptrdiff_t out = plane * pleat_x86_out_plane(conv);
-    run_plane(d, block, x + plane * pleat_x86_plane(conv), z != NULL ? z + out : NULL, y + out,
-              means != NULL ? means + plane * conv->out_height * lanes : NULL, first, end);
+    pleat_x86_run_depthwise(conv, d->rows, block, x + plane * pleat_x86_plane(conv), d->weights,
+                            z != NULL ? z + out : NULL, y + out,
+                            means != NULL ? means + plane * conv->out_height * lanes : NULL, first, end);
     from += end - first;
   }
 }
@@ -122,16 +119,16 @@ static void run_range(void *arg, int64_t first, int64_t end, int worker) {
            pleat_conv_gives_mean(call) ? call->workspace : NULL, first, end);
 }
 
-/* The means of planes, of those of their rows. */
-static void take_means(const pleat_call *call) {
-  const depthwise *d = call->state;
-  const pleat_x86_conv *conv = &d->conv;
+size_t pleat_x86_means_bytes(const pleat_x86_conv *conv) {
+  const size_t rows = (size_t)conv->batch * (size_t)conv->out_blocks * (size_t)conv->out_height;
+  return rows * (size_t)conv->code->lanes * sizeof(float);
+}
+
+void pleat_x86_finish_means(const pleat_x86_conv *conv, const float *rows, float *to) {
   const int lanes = conv->code->lanes;
-  const float *rows = call->workspace;
-  float *to = call->outputs[1]->data;
-  for (int64_t plane = 0; plane < conv->batch * conv->in_blocks; plane++, rows += conv->out_height * lanes) {
+  for (int64_t plane = 0; plane < conv->batch * conv->out_blocks; plane++, rows += conv->out_height * lanes) {
     float mean[PLEAT_LAYOUT_MAX_BLOCK];
-    const int channels = pleat_x86_channels_of(conv, (int)(plane % conv->in_blocks));
+    const int channels = pleat_x86_channels_of(conv, (int)(plane % conv->out_blocks));
     conv->code->pool_plane(false, rows, conv->out_height, mean);
     memcpy(to, mean, (size_t)channels * sizeof *mean);
     to += channels;
@@ -143,7 +140,7 @@ static pleat_status run(const pleat_call *call) {
   const int64_t rows = d->conv.batch * d->conv.in_blocks * d->conv.out_height;
   const int64_t work = rows * d->conv.out_width * d->conv.code->lanes;
   pleat_parallel_ranges(work < PLEAT_PARALLEL_MIN ? 1 : call->threads, rows, run_range, (void *)(uintptr_t)call);
-  if (pleat_conv_gives_mean(call)) take_means(call);
+  if (pleat_conv_gives_mean(call)) pleat_x86_finish_means(&d->conv, call->workspace, call->outputs[1]->data);
   return PLEAT_OK;
 }
 

@@ -240,6 +240,14 @@ pleat_status pleat_x86_pack_weights(pleat_call *call, const pleat_x86_conv *conv
 /* The filters of the direct convolution and of the depthwise one, as these read them (conv.c, depthwise.c). */
 pleat_status pleat_x86_pack_direct(pleat_call *call, const pleat_x86_conv *conv, const float **out_pack);
 pleat_status pleat_x86_pack_depthwise(pleat_call *call, const pleat_x86_conv *conv, const float **out_pack);
+/* Rows [first, end) of one plane of a depthwise one, of the sample's block `block`; `means` (may be NULL) gets those of
+ * all rows, [out_height][lanes]. */
+void pleat_x86_run_depthwise(const pleat_x86_conv *conv, pleat_x86_depthwise_function *rows, int64_t block,
+                             const float *x, const float *w, const float *z, float *y, float *means, int first,
+                             int end);
+/* Room for the means of all rows of all planes; and the planes' means of them, dense. */
+size_t pleat_x86_means_bytes(const pleat_x86_conv *conv);
+void pleat_x86_finish_means(const pleat_x86_conv *conv, const float *rows, float *to);
 /* Whether the last block's filters are packed in halves, for `halves` of the code (conv.c). */
 bool pleat_x86_has_half(const pleat_x86_conv *conv);
 /* A tile of `rows` positions by the blocks from 2 * pair on, with zeros in the lanes that are no channels. */

@@ -10,10 +10,10 @@
 #include "ops/conv_pair.h"
 #include "plan/plan_private.h"
 
-static bool is_conv(const pleat_step *step) {
+static bool is_conv(const pleat_step *step, size_t most_outputs) {
   const pleat_node *node = step->node;
   const bool is_internal = strcmp(node->domain, PLEAT_INTERNAL_DOMAIN) == 0;
-  if (step->is_dynamic || node->output_count != 1 || node->input_count > PLEAT_PAIR_PART_INPUTS) return false;
+  if (step->is_dynamic || node->output_count > most_outputs || node->input_count > PLEAT_PAIR_PART_INPUTS) return false;
   return pleat_node_is(node, "Conv") || (is_internal && strcmp(node->op_type, "FusedConv") == 0);
 }
 
@@ -23,7 +23,7 @@ static pleat_step *find_second(const pleat_builder *b, pleat_step *steps, size_t
   if (between == NULL || between->is_output || between->use_count != 1 || between->uses[0].index != 0) return NULL;
   size_t i = 1;
   while (i < count && steps[i].node != between->uses[0].node) i++;
-  if (i == count || !is_conv(&steps[i])) return NULL;
+  if (i == count || !is_conv(&steps[i], PLEAT_PAIR_OUTPUTS)) return NULL;
   for (size_t k = 1; k < steps[i].input_count; k++) {
     const uint32_t slot = steps[i].inputs[k];
     if (slot != PLEAT_NO_SLOT && b->plan->slots[slot].storage != PLEAT_STORAGE_CONSTANT) return NULL;
@@ -48,7 +48,7 @@ pleat_status pleat_plan_pair(pleat_builder *b, pleat_step *steps, size_t count, 
   const pleat_plan_request *request = b->request;
   pleat_step *second, step;
   *out_paired = false;
-  if (request->keep_all || request->oracle || request->bf16 || !is_conv(&steps[0])) return PLEAT_OK;
+  if (request->keep_all || request->oracle || request->bf16 || !is_conv(&steps[0], 1)) return PLEAT_OK;
   if ((second = find_second(b, steps, count)) == NULL) return PLEAT_OK;
   PLEAT_TRY(make_step(b, &steps[0], second, &step));
   for (const pleat_kernel *const *kernel = step.node->def->kernels; kernel[1] != NULL; kernel++) {
