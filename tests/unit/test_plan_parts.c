@@ -72,6 +72,10 @@ static const apart_case apart[] = {
     {"3,6,6", "w[16,3,3,3];Conv x,w c pads=1,1,1,1;Relu c r;"
               "MaxPool r p kernel_shape=2,2;GlobalAveragePool p g;Flatten g h;k[5,16];Gemm h,k y transB:1"},
     {"4,5,5", "w[4,4,3,3];Conv x,w c pads=1,1,1,1;Add c,x a;Relu a y"},
+    {"16,5,5",
+     "w[16,1,3,3];Conv x,w c group:16 pads=1,1,1,1;Relu c d;GlobalAveragePool d g;a[4,16,1,1];Conv g,a h;Relu h r;"
+     "b[16,4,1,1];Conv r,b t;Sigmoid t s;Mul d,s m;k[16,16,1,1];Conv m,k n;Add n,x y"},
+    {"4,5,5", "w[32,4,1,1];Conv x,w c;Relu c d;k[32,1,3,3];Conv d,k e group:32 pads=1,1,1,1;p[32,1,1];PRelu e,p y"},
     {"4,5,5", "w[4,3,3,3];ConvTranspose x,w y strides=2,2"},
     {"4,5,5", "AveragePool x p kernel_shape=2,2;LRN p q size:3;InstanceNormalization q,s,s r;s[4];Sigmoid r y"},
     {"6,5", "Softmax x y axis:1"},
