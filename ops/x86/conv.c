@@ -17,7 +17,7 @@ typedef struct direct {
   int depth_blocks; /* in blocks by taps */
   int last;         /* lanes of the last depth block that count */
   int pairs;        /* of one group, the last maybe a single block */
-  bool is_padded;
+  bool is_padded, has_half;
   bool is_scaled, scales_weights, scales_each; /* each: every sample by numbers of its own */
   int lines, line; /* output lines and their length: one long line where lines follow each other in x too */
   int padded_height, padded_width;
@@ -177,8 +177,8 @@ static pleat_status prepare(pleat_call *call) {
   d->lines = is_flat ? 1 : conv->out_height;
   d->line = is_flat ? conv->out_height * conv->out_width : conv->out_width;
   d->line_tiles = pleat_x86_divide_up(d->line, conv->code->rows);
-  d->is_twice =
-      conv->code->twice[0][0] != NULL && 2 * d->line == conv->code->rows && d->lines > 1 && !pleat_x86_has_half(conv);
+  d->has_half = pleat_x86_has_half(conv);
+  d->is_twice = conv->code->twice[0][0] != NULL && 2 * d->line == conv->code->rows && d->lines > 1 && !d->has_half;
   d->tiles = d->is_twice ? pleat_x86_divide_up(d->lines, 2) : d->lines * d->line_tiles;
   set_scale(d, call);
   set_items(d, call->threads);
@@ -209,16 +209,6 @@ static void pad_block(const direct *d, const float *x, float *to) {
   }
 }
 
-void pleat_x86_direct_tile(const pleat_x86_conv *conv, int pair, int rows, const pleat_x86_tile *tile) {
-  const pleat_x86_code *code = conv->code;
-  const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1, last = 2 * pair + columns - 1;
-  const int channels = pleat_x86_channels_of(conv, last);
-  const bool is_half = last == conv->out_blocks - 1 && pleat_x86_has_half(conv);
-  if (is_half) code->halves[columns - 1][rows](tile);
-  else code->product[conv->stride[1] - 1][columns - 1][rows](tile);
-  if (channels < (is_half ? code->lanes / 2 : code->lanes)) code->clear_lanes(tile->c[columns - 1], rows, channels);
-}
-
 /* All pairs of the chunk for one tile: `tile` has what they share. It is tile
  * `index` of `count` in its item, and fetches its part of the filters that this thread will want next. */
 static void run_tile(const direct *d, pleat_x86_tile *tile, int first_pair, int end_pair, int rows, int index,
@@ -238,7 +228,7 @@ static void run_tile(const direct *d, pleat_x86_tile *tile, int first_pair, int 
       tile->addend[j] = z != NULL ? z + (2 * pair + j) * plane : NULL;
     }
     if (!is_twice) {
-      pleat_x86_direct_tile(conv, pair, rows, tile);
+      pleat_x86_direct_tile(conv, d->has_half, pair, rows, tile);
       continue;
     }
     conv->code->twice[step - 1][columns - 1](tile);
@@ -340,7 +330,7 @@ static void scale_weights(void *arg, int64_t pair, int worker) {
   const float *from = job->d->weights + at;
   const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1;
   (void)worker;
-  if (pair == job->d->pairs - 1 && pleat_x86_has_half(conv))
+  if (pair == job->d->pairs - 1 && job->d->has_half)
     scale_halves(conv, from, job->scale, columns, job->copy + at);
   else conv->code->scale_rows(from, job->scale, conv->in_channels, columns, job->copy + at);
 }

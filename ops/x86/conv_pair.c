@@ -17,6 +17,7 @@ typedef struct pair {
   const float *taps;    /* of the second: [blocks][taps][lanes] */
   pleat_x86_depthwise_function *rows;
   ptrdiff_t *offsets;       /* of the first one's blocks of depth */
+  bool has_half;            /* the filters' last block is a half */
   int pairs;                /* of blocks between the two, the last maybe a single block */
   int pieces;               /* items along the rows of output */
   int band;                 /* rows of output that are made from one filling of the buffer */
@@ -119,6 +120,7 @@ static pleat_status prepare(pleat_call *call) {
   if (!is_pointwise(&p->first)) return pleat_fail(call->error, PLEAT_UNSUPPORTED, "the first is not a plain 1x1 one");
   call->wanted[PLEAT_PAIR_X] = first->wanted[PLEAT_X86_X];
   p->rows = p->second.code->depthwise[p->second.kernel[1] / 2][p->second.stride[1] - 1];
+  p->has_half = pleat_x86_has_half(&p->first);
   p->pairs = pleat_x86_divide_up(p->first.out_blocks, 2);
   p->offsets = pleat_arena_array(call->arena, (size_t)p->first.in_blocks, sizeof *p->offsets);
   if (p->offsets == NULL) return PLEAT_OOM(call->error);
@@ -153,7 +155,7 @@ static void make_rows(const pair *p, const float *x, int index, int row, int end
     tile.a = x + (ptrdiff_t)at * lanes;
     for (int j = 0; j < columns; j++) tile.c[j] = to + j * plane + (ptrdiff_t)at * lanes;
     if (p->fetch_distance > 0) pleat_x86_fetch_part(&tile, tile.w + p->fetch_distance, columns, lanes, t, tiles);
-    pleat_x86_direct_tile(conv, index, rows, &tile);
+    pleat_x86_direct_tile(conv, p->has_half, index, rows, &tile);
   }
 }
 

@@ -250,8 +250,6 @@ size_t pleat_x86_means_bytes(const pleat_x86_conv *conv);
 void pleat_x86_finish_means(const pleat_x86_conv *conv, const float *rows, float *to);
 /* Whether the last block's filters are packed in halves, for `halves` of the code (conv.c). */
 bool pleat_x86_has_half(const pleat_x86_conv *conv);
-/* A tile of `rows` positions by the blocks from 2 * pair on, with zeros in the lanes that are no channels. */
-void pleat_x86_direct_tile(const pleat_x86_conv *conv, int pair, int rows, const pleat_x86_tile *tile);
 static inline size_t pleat_x86_group_floats(const pleat_x86_conv *conv, size_t pair_floats) {
   return pair_floats / 2 * (size_t)conv->out_blocks;
 }
@@ -260,6 +258,18 @@ static inline size_t pleat_x86_group_floats(const pleat_x86_conv *conv, size_t p
 static inline int pleat_x86_channels_of(const pleat_x86_conv *conv, int block) {
   const int left = conv->out_channels - block * conv->code->lanes;
   return left < conv->code->lanes ? left : conv->code->lanes;
+}
+
+/* A tile of `rows` positions by the blocks from 2 * pair on, with zeros in the lanes that are no channels. */
+static inline void pleat_x86_direct_tile(const pleat_x86_conv *conv, bool has_half, int pair, int rows,
+                                         const pleat_x86_tile *tile) {
+  const pleat_x86_code *code = conv->code;
+  const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1, last = 2 * pair + columns - 1;
+  const bool is_half = has_half && last == conv->out_blocks - 1;
+  if (is_half) code->halves[columns - 1][rows](tile);
+  else code->product[conv->stride[1] - 1][columns - 1][rows](tile);
+  const int channels = pleat_x86_channels_of(conv, last);
+  if (channels < (is_half ? code->lanes / 2 : code->lanes)) code->clear_lanes(tile->c[columns - 1], rows, channels);
 }
 
 /* Floats of one plane of a block. */
