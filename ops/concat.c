@@ -79,6 +79,9 @@ static pleat_status prepare(pleat_call *call) {
   for (size_t i = 0; i < call->input_count && layout == NULL; i++) {
     if (fits(call->inputs[i]->layout, call, axis)) layout = call->inputs[i]->layout;
   }
+  for (size_t i = 0; i < call->input_count && layout == NULL; i++) { /* what is rounded is joined so, be it dense */
+    if (pleat_layout_is_bf16(call->inputs[i]->layout)) layout = pleat_layout_as(NULL, true);
+  }
   if (layout == NULL || call->wanted == NULL)
     return pleat_fail(call->error, PLEAT_UNSUPPORTED, "parts that do not fill their blocks of channels");
   for (size_t i = 0; i < call->input_count; i++) call->wanted[i] = layout;

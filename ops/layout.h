@@ -62,8 +62,7 @@ void pleat_layout_span(const pleat_layout *layout, int rank, const int64_t *dims
 /* Chooses and prepares the kernel that copies the call's input 0 to output 0, of the same type and shape, each in its
  * tensor's layout; between floats and bfloat16 it rounds to nearest even. */
 pleat_status pleat_reorder_take(pleat_call *call, const pleat_kernel **out_kernel);
-/* Ours: portable, for every pair of layouts and every type of 1, 2, 4 or 8 bytes, but that it changes between floats
- * and bfloat16 in the dense order only. */
+/* Ours: portable, for every pair of layouts and every type of 1, 2, 4 or 8 bytes. */
 extern const pleat_kernel pleat_reorder;
 
 #endif

@@ -21,15 +21,15 @@ typedef struct norm {
 
 typedef struct job {
   const norm *n;
-  const float *x;
-  float *y;
+  const void *x;
+  void *y;
 } job;
 
 static const char *refuse(const pleat_call *call) {
-  const pleat_x86_code *code = pleat_x86_code_of_cpu();
   const pleat_tensor *x = call->inputs[INPUT_X];
+  const pleat_x86_code *code = pleat_x86_code_for(pleat_layout_is_bf16(x->layout));
   pleat_x86_activation activation;
-  if (code == NULL) return "this CPU has neither AVX2 nor AVX-512";
+  if (code == NULL) return PLEAT_X86_NO_CODE;
   if (x->layout == NULL || x->layout->block != code->lanes) return "its input does not come in blocks";
   if (x->count == 0) return "an empty tensor";
   if (pleat_bn_is_training(call->node)) return "training mode";
@@ -52,7 +52,7 @@ static pleat_status prepare(pleat_call *call) {
   const double epsilon = (double)pleat_attr_float(call->node, "epsilon");
   norm *n = pleat_call_state(call, sizeof *n);
   if (n == NULL) return PLEAT_OOM(call->error);
-  n->code = pleat_x86_code_of_cpu();
+  n->code = pleat_x86_code_for(pleat_layout_is_bf16(x->layout));
   pleat_x86_activation_of(call->node, &n->activation);
   n->blocks = (x->dims[1] + n->code->lanes - 1) / n->code->lanes;
   n->positions = 1;
@@ -81,7 +81,8 @@ static void run_piece(void *arg, int64_t item, int worker) {
   const int64_t first = n->positions * piece / n->pieces, end = n->positions * (piece + 1) / n->pieces;
   const int64_t at = (plane * n->positions + first) * lanes, channel = plane % n->blocks * lanes;
   (void)worker;
-  n->code->scale_line(job->x + at, n->scale + channel, n->shift + channel, end - first, &n->activation, job->y + at);
+  n->code->scale_line(pleat_x86_at(n->code, job->x, at), n->scale + channel, n->shift + channel, end - first,
+                      &n->activation, pleat_x86_to(n->code, job->y, at));
 }
 
 static pleat_status run(const pleat_call *call) {
@@ -95,7 +96,7 @@ static pleat_status run(const pleat_call *call) {
 
 const pleat_kernel pleat_x86_batch_normalization = {.name = "blocks",
                                                     .types = PLEAT_M_F32,
-                                                    .flags = PLEAT_KERNEL_LAYOUTS,
+                                                    .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_BF16,
                                                     .inplace = 1u << INPUT_X,
                                                     .supports = refuse,
                                                     .prepare = prepare,

@@ -39,14 +39,15 @@ static bool is_number_a_channel(const pleat_tensor *x, const pleat_tensor *s, bo
 
 /* NULL when it fits; fills `out`. */
 static const char *examine(const pleat_call *call, state *out) {
-  *out = (state){.code = pleat_x86_code_of_cpu()};
-  if (out->code == NULL) return "this CPU has neither AVX2 nor AVX-512";
+  *out = (state){0};
+  if (pleat_x86_code_of_cpu() == NULL) return PLEAT_X86_NO_CODE;
   if (!find(call->node->op_type, &out->operation) || call->input_count != 2) return "not two tensors";
   if (call->version->since < 7) return "broadcasting of old opsets";
   if (call->outputs[0]->count == 0) return "an empty tensor";
   for (out->leader = 0; out->leader < 2; out->leader++) {
     const pleat_tensor *x = call->inputs[out->leader], *s = call->inputs[1 - out->leader];
-    if (x->layout == NULL || x->layout->block != out->code->lanes) continue;
+    out->code = pleat_x86_code_for(pleat_layout_is_bf16(x->layout));
+    if (out->code == NULL || x->layout == NULL || x->layout->block != out->code->lanes) continue;
     if (!pleat_same_shape(x, call->outputs[0])) continue;
     if (pleat_same_shape(x, s)) return NULL;
     out->is_channel = is_number_a_channel(x, s, &out->per_sample);
@@ -78,9 +79,9 @@ static void run_same(void *arg, int64_t first, int64_t end, int worker) {
   const state *s = call->state;
   const int64_t lanes = s->code->lanes;
   (void)worker;
-  s->code->binary(s->operation, (const float *)call->inputs[0]->data + first * lanes,
-                  (const float *)call->inputs[1]->data + first * lanes, lanes, end - first,
-                  (float *)call->outputs[0]->data + first * lanes);
+  s->code->binary(s->operation, pleat_x86_at(s->code, call->inputs[0]->data, first * lanes),
+                  pleat_x86_at(s->code, call->inputs[1]->data, first * lanes), false, end - first,
+                  pleat_x86_to(s->code, call->outputs[0]->data, first * lanes));
 }
 
 /* Blocks [first, end), counted through all samples. */
@@ -88,7 +89,7 @@ static void run_channels(void *arg, int64_t first, int64_t end, int worker) {
   const pleat_call *call = arg;
   const state *s = call->state;
   const int64_t lanes = s->code->lanes;
-  const float *x = call->inputs[s->leader]->data, *numbers = call->inputs[1 - s->leader]->data;
+  const float *numbers = call->inputs[1 - s->leader]->data;
   (void)worker;
   for (int64_t block = first; block < end; block++) {
     float vector[PLEAT_LAYOUT_MAX_BLOCK] = {0};
@@ -96,7 +97,8 @@ static void run_channels(void *arg, int64_t first, int64_t end, int worker) {
     const int64_t count = s->channels - channel < lanes ? s->channels - channel : lanes;
     memcpy(vector, numbers + (s->per_sample ? block / s->blocks * s->channels : 0) + channel,
            (size_t)count * sizeof *vector);
-    s->code->binary(s->operation, x + at, vector, 0, s->positions, (float *)call->outputs[0]->data + at);
+    s->code->binary(s->operation, pleat_x86_at(s->code, call->inputs[s->leader]->data, at), vector, true, s->positions,
+                    pleat_x86_to(s->code, call->outputs[0]->data, at));
   }
 }
 
@@ -112,7 +114,7 @@ static pleat_status run(const pleat_call *call) {
 
 const pleat_kernel pleat_x86_binary_blocks = {.name = "blocks",
                                               .types = PLEAT_M_F32,
-                                              .flags = PLEAT_KERNEL_LAYOUTS,
+                                              .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_BF16,
                                               .inplace = 3u,
                                               .supports = supports,
                                               .prepare = prepare,

@@ -12,7 +12,7 @@
 
 typedef struct direct {
   pleat_x86_conv conv;
-  const float *weights; /* [groups][pairs][depth][columns][lanes]: pairs of out blocks */
+  const void *weights; /* [groups][pairs][depth][columns][lanes]: pairs of out blocks, as tiles have them (x86.h) */
   ptrdiff_t *offsets;
   int depth_blocks; /* in blocks by taps */
   int last;         /* lanes of the last depth block that count */
@@ -24,15 +24,15 @@ typedef struct direct {
   bool is_twice;           /* a tile covers two whole lines */
   int tiles, line_tiles;   /* tiles in a sample's group, and in a line (or two) */
   int chunk_pairs, chunks; /* pairs of an item, and items along the pairs */
-  size_t fetch_distance;   /* to the filters of the item that a thread takes next; 0: they are near enough */
+  size_t fetch_distance;   /* bytes to the filters of the item that a thread takes next; 0: they are near enough */
   int item_tiles, pieces;  /* tiles of an item, and items along the tiles of a sample */
 } direct;
 
 /* One run. */
 typedef struct job {
   const direct *d;
-  const float *x, *z, *weights;
-  float *y, *copy; /* copy: a sample's input, padded or scaled, or its weights, scaled; NULL: there is none */
+  const void *x, *z, *weights;
+  void *y, *copy; /* copy: a sample's input, padded or scaled, or its weights, scaled; NULL: there is none */
   const float *scale;
   int64_t first_sample;
 } job;
@@ -69,38 +69,44 @@ static void pack_halves(const float *even, const float *odd, size_t filter, int 
 
 /* [depth][columns][lanes] of one pair; variant 1: the last one ends with a half. */
 static void pack_pair(const pleat_x86_conv *conv, int variant, const float *filters, int count, int columns,
-                      float *to) {
-  const int lanes = conv->code->lanes, taps = conv->kernel[0] * conv->kernel[1];
+                      void *pack) {
+  const int lanes = conv->code->lanes, taps = conv->kernel[0] * conv->kernel[1], width = columns * lanes;
   const size_t filter = (size_t)conv->in_channels * (size_t)taps;
+  char *to = pack;
   const bool is_half = variant == 1 && 2 * (count - (columns - 1) * lanes) <= lanes;
   for (int block = 0; block < conv->in_blocks; block++) {
     const int channels = conv->in_channels - block * lanes < lanes ? conv->in_channels - block * lanes : lanes;
     for (int tap = 0; tap < taps; tap++) {
       const float *from = filters + (size_t)(block * lanes) * (size_t)taps + (size_t)tap;
-      for (int k = 0; is_half && k < lanes; k += 2, to += (2 * columns - 1) * lanes) {
+      for (int k = 0; is_half && k < lanes; k += 2, to += (size_t)((2 * columns - 1) * lanes) * sizeof(float)) {
         const float *at = from + (size_t)k * (size_t)taps;
         if (k < channels)
-          pack_halves(at, k + 1 < channels ? at + taps : NULL, filter, count, (columns - 1) * lanes, to);
+          pack_halves(at, k + 1 < channels ? at + taps : NULL, filter, count, (columns - 1) * lanes,
+                      (float *)(void *)to);
       }
       if (is_half) continue;
       for (int k = 0; k < channels; k++) {
-        for (int j = 0; j < count; j++)
-          to[k * columns * lanes + j] = from[(size_t)k * (size_t)taps + (size_t)j * filter];
+        pleat_x86_pack_row(conv->code, from + (size_t)k * (size_t)taps, filter, count, k, width, to);
       }
-      to += lanes * columns * lanes;
+      to += (size_t)(lanes * width) * conv->code->element;
     }
   }
 }
 
-static size_t pair_floats(const direct *d) {
-  return (size_t)d->depth_blocks * (size_t)d->conv.code->lanes * 2 * (size_t)d->conv.code->lanes;
+/* Of one block of depth. */
+static size_t block_bytes(const pleat_x86_conv *conv, int columns) {
+  return (size_t)(conv->code->lanes * columns * conv->code->lanes) * conv->code->element;
 }
 
-pleat_status pleat_x86_pack_direct(pleat_call *call, const pleat_x86_conv *conv, const float **out_pack) {
-  const size_t lanes = (size_t)conv->code->lanes, taps = (size_t)(conv->kernel[0] * conv->kernel[1]);
+static size_t pair_bytes(const direct *d) {
+  return (size_t)d->depth_blocks * block_bytes(&d->conv, 2);
+}
+
+pleat_status pleat_x86_pack_direct(pleat_call *call, const pleat_x86_conv *conv, const void **out_pack) {
+  const size_t taps = (size_t)(conv->kernel[0] * conv->kernel[1]);
   const pleat_x86_weights weights = {.kernel = "x86 direct",
                                      .variant = pleat_x86_has_half(conv),
-                                     .pair_floats = (size_t)conv->in_blocks * taps * lanes * 2 * lanes,
+                                     .pair_bytes = (size_t)conv->in_blocks * taps * block_bytes(conv, 2),
                                      .pack = pack_pair};
   return pleat_x86_pack_weights(call, conv, &weights, out_pack);
 }
@@ -126,13 +132,13 @@ static bool set_offsets(direct *d, pleat_arena *arena) {
 static void set_scale(direct *d, pleat_call *call) {
   const pleat_x86_conv *conv = &d->conv;
   if (!pleat_conv_is_scaled(call)) return;
-  const size_t weights = pleat_x86_group_floats(conv, pair_floats(d));
-  const size_t inputs = (size_t)conv->in_blocks * (size_t)pleat_x86_plane(conv);
+  const size_t weights = pleat_x86_group_bytes(conv, pair_bytes(d));
+  const size_t inputs = (size_t)conv->in_blocks * (size_t)pleat_x86_plane(conv) * conv->code->element;
   d->is_scaled = true;
-  d->scales_weights = weights < inputs;
+  d->scales_weights = weights < inputs && conv->code->element == sizeof(float);
   d->scales_each = call->inputs[PLEAT_X86_S]->dims[0] > 1;
   call->wanted[PLEAT_X86_S] = NULL;
-  call->workspace_size = (d->scales_weights ? weights : inputs) * sizeof(float);
+  call->workspace_size = d->scales_weights ? weights : inputs;
 }
 
 /* How the work is cut: filters that stay in the second-level cache, and some items for each thread. Threads rather take
@@ -142,7 +148,7 @@ static void set_items(direct *d, int threads) {
   const int tiles = d->tiles;
   /* Of the filters' items. */
   const int64_t repeats = (int64_t)d->conv.groups * (d->is_padded || d->is_scaled ? 1 : d->conv.batch);
-  const size_t bytes = pair_floats(d) * sizeof(float);
+  const size_t bytes = pair_bytes(d);
   d->chunk_pairs = bytes >= CACHED_BYTES ? 1 : (int)(CACHED_BYTES / bytes);
   if (threads > 1 && d->pairs * repeats >= (int64_t)threads * ENOUGH_PER_THREAD) {
     const int64_t wanted = ((int64_t)threads * CHUNKS_PER_THREAD + repeats - 1) / repeats;
@@ -158,7 +164,7 @@ static void set_items(direct *d, int threads) {
   d->item_tiles = pleat_x86_divide_up(tiles, pieces < tiles ? (int)pieces : tiles);
   d->pieces = pleat_x86_divide_up(tiles, d->item_tiles);
   if (d->pieces == 1 && d->chunks > threads)
-    d->fetch_distance = (size_t)threads * (size_t)d->chunk_pairs * pair_floats(d);
+    d->fetch_distance = (size_t)threads * (size_t)d->chunk_pairs * pair_bytes(d);
 }
 
 static pleat_status prepare(pleat_call *call) {
@@ -185,7 +191,7 @@ static pleat_status prepare(pleat_call *call) {
   if (!set_offsets(d, call->arena)) return PLEAT_OOM(call->error);
   if (d->is_padded) {
     call->workspace_size = (size_t)conv->groups * (size_t)conv->in_blocks * (size_t)d->padded_height *
-                           (size_t)d->padded_width * (size_t)lanes * sizeof(float);
+                           (size_t)d->padded_width * (size_t)lanes * conv->code->element;
   }
   return pleat_x86_pack_direct(call, conv, &d->weights);
 }
@@ -193,39 +199,40 @@ static pleat_status prepare(pleat_call *call) {
 /* ---- running ---- */
 
 /* One block of a sample's channels with its borders of zeros. */
-static void pad_block(const direct *d, const float *x, float *to) {
+static void pad_block(const direct *d, const char *x, char *to) {
   const pleat_x86_conv *conv = &d->conv;
-  const size_t lanes = (size_t)conv->code->lanes, line = (size_t)d->padded_width * lanes;
-  const size_t left = (size_t)conv->pad_begin[1] * lanes, inner = (size_t)conv->width * lanes;
+  const size_t position = (size_t)conv->code->lanes * conv->code->element, line = (size_t)d->padded_width * position;
+  const size_t left = (size_t)conv->pad_begin[1] * position, inner = (size_t)conv->width * position;
   for (int i = 0; i < d->padded_height; i++, to += line) {
     const int row = i - conv->pad_begin[0];
     if (row < 0 || row >= conv->height) {
-      memset(to, 0, line * sizeof *to);
+      memset(to, 0, line);
       continue;
     }
-    memset(to, 0, left * sizeof *to);
-    memcpy(to + left, x + (size_t)row * inner, inner * sizeof *to);
-    memset(to + left + inner, 0, (line - left - inner) * sizeof *to);
+    memset(to, 0, left);
+    memcpy(to + left, x + (size_t)row * inner, inner);
+    memset(to + left + inner, 0, line - left - inner);
   }
 }
 
 /* All pairs of the chunk for one tile: `tile` has what they share. It is tile
  * `index` of `count` in its item, and fetches its part of the filters that this thread will want next. */
 static void run_tile(const direct *d, pleat_x86_tile *tile, int first_pair, int end_pair, int rows, int index,
-                     int count, const float *weights, const float *bias, const float *z, float *y) {
+                     int count, const char *weights, const float *bias, const void *z, void *y) {
   const pleat_x86_conv *conv = &d->conv;
   const int lanes = conv->code->lanes, step = d->conv.stride[1];
   const bool is_twice = rows > d->line;
-  const size_t floats = pair_floats(d);
+  const size_t bytes = pair_bytes(d);
   const ptrdiff_t plane = pleat_x86_out_plane(conv);
   for (int pair = first_pair; pair < end_pair; pair++) {
     const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1;
-    tile->w = weights + (size_t)pair * floats;
-    if (count > 0) pleat_x86_fetch_part(tile, tile->w + (ptrdiff_t)d->fetch_distance, columns, lanes, index, count);
+    tile->w = weights + (size_t)pair * bytes;
+    if (count > 0)
+      pleat_x86_fetch_part(tile, (const char *)tile->w + d->fetch_distance, block_bytes(conv, columns), index, count);
     tile->bias = bias + 2 * pair * lanes;
     for (int j = 0; j < columns; j++) {
-      tile->c[j] = y + (2 * pair + j) * plane;
-      tile->addend[j] = z != NULL ? z + (2 * pair + j) * plane : NULL;
+      tile->c[j] = pleat_x86_to(conv->code, y, (2 * pair + j) * plane);
+      tile->addend[j] = pleat_x86_at(conv->code, z, (2 * pair + j) * plane);
     }
     if (!is_twice) {
       pleat_x86_direct_tile(conv, d->has_half, pair, rows, tile);
@@ -263,8 +270,8 @@ static void run_item(void *arg, int64_t item, int worker) {
   const ptrdiff_t in_line = (ptrdiff_t)conv->stride[0] * d->padded_width * lanes;
   const ptrdiff_t out_group = conv->out_blocks * pleat_x86_out_plane(conv);
   const bool is_copy = job->copy != NULL && !d->scales_weights;
-  const float *x = (is_copy ? job->copy : job->x + sample * conv->groups * conv->in_blocks * in_plane) +
-                   group * conv->in_blocks * in_plane;
+  const int64_t in_block = ((is_copy ? 0 : sample * conv->groups) + group) * conv->in_blocks;
+  const void *x = pleat_x86_at(conv->code, is_copy ? job->copy : job->x, in_block * in_plane);
   const ptrdiff_t out = (sample * conv->groups + group) * out_group;
   const int end_pair = (chunk + 1) * d->chunk_pairs < d->pairs ? (chunk + 1) * d->chunk_pairs : d->pairs;
   const int first = piece * d->item_tiles;
@@ -277,10 +284,11 @@ static void run_item(void *arg, int64_t item, int worker) {
   for (int t = first; t < end; t++) {
     const span s = span_of(d, t);
     const ptrdiff_t at = out + ((ptrdiff_t)s.line * d->line + s.first) * lanes;
-    tile.a = x + s.line * in_line + (ptrdiff_t)s.first * conv->stride[1] * lanes;
+    tile.a = pleat_x86_at(conv->code, x, s.line * in_line + (ptrdiff_t)s.first * conv->stride[1] * lanes);
     run_tile(d, &tile, chunk * d->chunk_pairs, end_pair, s.rows, t - first, d->fetch_distance > 0 ? end - first : 0,
-             job->weights + (size_t)group * pleat_x86_group_floats(conv, pair_floats(d)),
-             conv->bias + group * conv->out_blocks * lanes, job->z != NULL ? job->z + at : NULL, job->y + at);
+             (const char *)job->weights + (size_t)group * pleat_x86_group_bytes(conv, pair_bytes(d)),
+             conv->bias + group * conv->out_blocks * lanes, pleat_x86_at(conv->code, job->z, at),
+             pleat_x86_to(conv->code, job->y, at));
   }
 }
 
@@ -289,8 +297,9 @@ static void pad_item(void *arg, int64_t block, int worker) {
   const direct *d = job->d;
   const int64_t blocks = (int64_t)d->conv.groups * d->conv.in_blocks;
   (void)worker;
-  pad_block(d, job->x + (job->first_sample * blocks + block) * pleat_x86_plane(&d->conv),
-            job->copy + block * d->padded_height * d->padded_width * d->conv.code->lanes);
+  const pleat_x86_code *code = d->conv.code;
+  pad_block(d, pleat_x86_at(code, job->x, (job->first_sample * blocks + block) * pleat_x86_plane(&d->conv)),
+            pleat_x86_to(code, job->copy, block * d->padded_height * d->padded_width * code->lanes));
 }
 
 /* One block of a sample's channels times its numbers. */
@@ -302,8 +311,9 @@ static void scale_input(void *arg, int64_t block, int worker) {
   float numbers[PLEAT_LAYOUT_MAX_BLOCK] = {0};
   (void)worker;
   memcpy(numbers, job->scale + block * lanes, (size_t)(left < lanes ? left : lanes) * sizeof *numbers);
-  conv->code->binary(PLEAT_X86_MUL, job->x + (job->first_sample * conv->in_blocks + block) * plane, numbers, 0,
-                     plane / lanes, job->copy + block * plane);
+  conv->code->binary(PLEAT_X86_MUL,
+                     pleat_x86_at(conv->code, job->x, (job->first_sample * conv->in_blocks + block) * plane), numbers,
+                     true, plane / lanes, pleat_x86_to(conv->code, job->copy, block * plane));
 }
 
 /* Weights that pack_halves put into place, those of each input channel times its number. */
@@ -326,13 +336,13 @@ static void scale_halves(const pleat_x86_conv *conv, const float *from, const fl
 static void scale_weights(void *arg, int64_t pair, int worker) {
   const job *job = arg;
   const pleat_x86_conv *conv = &job->d->conv;
-  const size_t at = (size_t)pair * pair_floats(job->d);
-  const float *from = job->d->weights + at;
+  const size_t at = (size_t)pair * pair_bytes(job->d);
+  const float *from = (const float *)(const void *)((const char *)job->d->weights + at);
   const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1;
+  void *to = (char *)job->copy + at;
   (void)worker;
-  if (pair == job->d->pairs - 1 && job->d->has_half)
-    scale_halves(conv, from, job->scale, columns, job->copy + at);
-  else conv->code->scale_rows(from, job->scale, conv->in_channels, columns, job->copy + at);
+  if (pair == job->d->pairs - 1 && job->d->has_half) scale_halves(conv, from, job->scale, columns, to);
+  else conv->code->scale_rows(from, job->scale, conv->in_channels, columns, to);
 }
 
 /* What a sample has to have a copy of, before its items. */
@@ -372,7 +382,7 @@ static pleat_status run(const pleat_call *call) {
 
 const pleat_kernel pleat_x86_conv_direct = {.name = "direct",
                                             .types = PLEAT_M_F32,
-                                            .flags = PLEAT_KERNEL_LAYOUTS,
+                                            .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_BF16,
                                             .inplace = 1u << PLEAT_X86_Z,
                                             .supports = supports,
                                             .prepare = prepare,

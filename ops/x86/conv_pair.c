@@ -13,8 +13,8 @@
 
 typedef struct pair {
   pleat_x86_conv first, second;
-  const float *weights; /* of the first, as conv.c packs them */
-  const float *taps;    /* of the second: [blocks][taps][lanes] */
+  const void *weights; /* of the first, as conv.c packs them */
+  const float *taps;   /* of the second: [blocks][taps][lanes] */
   pleat_x86_depthwise_function *rows;
   ptrdiff_t *offsets;       /* of the first one's blocks of depth */
   bool has_half;            /* the filters' last block is a half */
@@ -146,7 +146,7 @@ static void make_rows(const pair *p, const float *x, int index, int row, int end
   pleat_x86_tile tile = {.offsets = p->offsets,
                          .blocks = conv->in_blocks,
                          .last = conv->in_channels - (conv->in_blocks - 1) * lanes,
-                         .w = p->weights + (ptrdiff_t)2 * index * conv->in_blocks * lanes * lanes,
+                         .w = (const float *)p->weights + (ptrdiff_t)2 * index * conv->in_blocks * lanes * lanes,
                          .bias = conv->bias + 2 * index * lanes,
                          .activation = &conv->activation};
   x += (ptrdiff_t)row * conv->width * lanes;
@@ -154,7 +154,9 @@ static void make_rows(const pair *p, const float *x, int index, int row, int end
     const int at = (int)((int64_t)count * t / tiles), rows = (int)((int64_t)count * (t + 1) / tiles) - at;
     tile.a = x + (ptrdiff_t)at * lanes;
     for (int j = 0; j < columns; j++) tile.c[j] = to + j * plane + (ptrdiff_t)at * lanes;
-    if (p->fetch_distance > 0) pleat_x86_fetch_part(&tile, tile.w + p->fetch_distance, columns, lanes, t, tiles);
+    if (p->fetch_distance > 0)
+      pleat_x86_fetch_part(&tile, (const float *)tile.w + p->fetch_distance,
+                           (size_t)(lanes * columns * lanes) * sizeof(float), t, tiles);
     pleat_x86_direct_tile(conv, p->has_half, index, rows, &tile);
   }
 }

@@ -67,7 +67,7 @@ static const char *supports(const pleat_call *call) {
   const pleat_x86_code *code = pleat_x86_code_of_cpu();
   const pleat_tensor *x = call->inputs[X], *w = call->inputs[W], *b = pleat_in(call, B), *y = call->outputs[0];
   pleat_x86_activation activation;
-  if (code == NULL) return "this CPU has neither AVX2 nor AVX-512";
+  if (code == NULL) return PLEAT_X86_NO_CODE;
   if (call->wanted == NULL) return "only where layouts are planned";
   if (x->rank < 3 || x->rank > 4) return "not for this number of dimensions";
   if (x->count == 0 || w->count == 0 || y->count == 0) return "an empty tensor";

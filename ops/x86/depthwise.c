@@ -82,20 +82,20 @@ static int near_rows(const pleat_x86_conv *conv) {
 }
 
 void pleat_x86_run_depthwise(const pleat_x86_conv *conv, pleat_x86_depthwise_function *rows, int64_t block,
-                             const float *x, const float *w, const float *z, float *y, float *means, int first,
-                             int end) {
+                             const void *x, const float *w, const void *z, void *y, float *means, int first, int end) {
   const int lanes = conv->code->lanes, taps = conv->kernel[0] * conv->kernel[1];
   const int some = means != NULL ? near_rows(conv) : end - first;
   for (int next; first < end; first = next) {
     next = end - first > some ? first + some : end;
     rows(conv, x, w + block * taps * lanes, conv->bias + block * lanes, z, y, first, next);
     for (int row = first; means != NULL && row < next; row++)
-      conv->code->pool_plane(false, y + (ptrdiff_t)row * conv->out_width * lanes, conv->out_width, means + row * lanes);
+      conv->code->pool_plane(false, pleat_x86_at(conv->code, y, (ptrdiff_t)row * conv->out_width * lanes),
+                             conv->out_width, means + row * lanes);
   }
 }
 
 /* Rows [from, to), counted through all blocks of all samples; `means` (may be NULL): of all rows. */
-static void run_rows(const depthwise *d, const float *x, const float *z, float *y, float *means, int64_t from,
+static void run_rows(const depthwise *d, const void *x, const void *z, void *y, float *means, int64_t from,
                      int64_t to) {
   const pleat_x86_conv *conv = &d->conv;
   const int lanes = conv->code->lanes;
@@ -104,8 +104,8 @@ static void run_rows(const depthwise *d, const float *x, const float *z, float *
     const int first = (int)(from % conv->out_height);
     const int end = conv->out_height - first < to - from ? conv->out_height : first + (int)(to - from);
     const ptrdiff_t out = plane * pleat_x86_out_plane(conv);
-    pleat_x86_run_depthwise(conv, d->rows, block, x + plane * pleat_x86_plane(conv), d->weights,
-                            z != NULL ? z + out : NULL, y + out,
+    pleat_x86_run_depthwise(conv, d->rows, block, pleat_x86_at(conv->code, x, plane * pleat_x86_plane(conv)),
+                            d->weights, pleat_x86_at(conv->code, z, out), pleat_x86_to(conv->code, y, out),
                             means != NULL ? means + plane * conv->out_height * lanes : NULL, first, end);
     from += end - first;
   }
@@ -129,7 +129,7 @@ void pleat_x86_finish_means(const pleat_x86_conv *conv, const float *rows, float
   for (int64_t plane = 0; plane < conv->batch * conv->out_blocks; plane++, rows += conv->out_height * lanes) {
     float mean[PLEAT_LAYOUT_MAX_BLOCK];
     const int channels = pleat_x86_channels_of(conv, (int)(plane % conv->out_blocks));
-    conv->code->pool_plane(false, rows, conv->out_height, mean);
+    pleat_x86_code_of_cpu()->pool_plane(false, rows, conv->out_height, mean); /* of floats, in bfloat16 too */
     memcpy(to, mean, (size_t)channels * sizeof *mean);
     to += channels;
   }
@@ -146,7 +146,7 @@ static pleat_status run(const pleat_call *call) {
 
 const pleat_kernel pleat_x86_depthwise = {.name = "depthwise",
                                           .types = PLEAT_M_F32,
-                                          .flags = PLEAT_KERNEL_LAYOUTS,
+                                          .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_BF16,
                                           .inplace = 1u << PLEAT_X86_Z,
                                           .supports = pleat_x86_refuse_depthwise_window,
                                           .prepare = prepare,

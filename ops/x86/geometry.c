@@ -5,6 +5,7 @@
 
 #include "core/memory.h"
 #include "core/parallel.h"
+#include "core/small_float.h"
 #include "ops/conv.h"
 #include "ops/conv_shape.h"
 #include "ops/x86/x86.h"
@@ -25,11 +26,11 @@ static bool activation_of(const pleat_call *call, pleat_x86_activation *out_acti
 }
 
 static const char *refuse_any(const pleat_call *call, bool knows_scale, bool knows_mean) {
-  const pleat_x86_code *code = pleat_x86_code_of_cpu();
+  const pleat_x86_code *code = pleat_x86_code_for(call->bf16);
   const pleat_tensor *x = call->inputs[PLEAT_X86_X], *w = call->inputs[PLEAT_X86_W], *b = pleat_in(call, PLEAT_X86_B);
   const pleat_tensor *y = call->outputs[0];
   pleat_x86_activation activation;
-  if (code == NULL) return "this CPU has neither AVX2 nor AVX-512";
+  if (code == NULL) return PLEAT_X86_NO_CODE;
   if (call->wanted == NULL) return "only where layouts are planned";
   if (pleat_conv_is_scaled(call) && !knows_scale) return "a scaled input";
   if (pleat_conv_gives_mean(call) && !knows_mean) return "not with the mean of the result";
@@ -47,7 +48,7 @@ const char *pleat_x86_refuse_conv(const pleat_call *call, bool knows_scale) {
   const char *reason = refuse_any(call, knows_scale, false);
   if (reason != NULL) return reason;
   const pleat_tensor *w = call->inputs[PLEAT_X86_W];
-  const int lanes = pleat_x86_code_of_cpu()->lanes;
+  const int lanes = pleat_x86_code_for(call->bf16)->lanes;
   const int64_t groups = pleat_attr_int(call->node, "group");
   if (call->inputs[PLEAT_X86_X]->dims[1] < lanes) return "fewer channels than a vector holds";
   if (groups > 1 && (w->dims[1] % lanes != 0 || w->dims[0] / groups % lanes != 0))
@@ -62,7 +63,8 @@ const char *pleat_x86_refuse_depthwise(const pleat_call *call) {
 const char *pleat_x86_refuse_planes(const pleat_call *call) {
   const char *reason = refuse_any(call, false, false);
   if (reason != NULL) return reason;
-  if (call->inputs[PLEAT_X86_X]->dims[1] >= pleat_x86_code_of_cpu()->lanes) return "as many channels as a vector holds";
+  if (call->inputs[PLEAT_X86_X]->dims[1] >= pleat_x86_code_for(call->bf16)->lanes)
+    return "as many channels as a vector holds";
   if (pleat_attr_int(call->node, "group") > 1) return "groups";
   return NULL;
 }
@@ -117,19 +119,30 @@ pleat_status pleat_x86_describe_conv(pleat_call *call, pleat_x86_conv *out_conv)
   PLEAT_TRY(pleat_window_parse(call->node, x->rank - 2, &window, call->error));
   for (int i = 0; i < window.spatial; i++) window.kernel[i] = w->dims[2 + i];
   PLEAT_TRY(pleat_window_output(&window, &shape, sizes, call->error));
-  *out_conv = (pleat_x86_conv){.code = pleat_x86_code_of_cpu()};
+  *out_conv = (pleat_x86_conv){.code = pleat_x86_code_for(call->bf16)};
   (void)activation_of(call, &out_conv->activation);
   if (!set_sizes(out_conv, call, &window)) return pleat_fail(call->error, PLEAT_UNSUPPORTED, "a plane is too large");
   if (!set_bias(out_conv, call)) return PLEAT_OOM(call->error);
-  const pleat_layout *blocked = pleat_layout_blocked(out_conv->code->lanes);
+  const pleat_layout *blocked = pleat_layout_as(pleat_layout_blocked(out_conv->code->lanes), call->bf16);
   const pleat_tensor *y = call->outputs[0];
-  call->wanted[PLEAT_X86_X] = pleat_layout_is_dense(blocked, x->rank, x->dims) ? NULL : blocked;
-  call->outputs[0]->layout = pleat_layout_is_dense(blocked, y->rank, y->dims) ? NULL : blocked;
+  call->wanted[PLEAT_X86_X] = pleat_layout_plainest(blocked, x->rank, x->dims);
+  call->outputs[0]->layout = pleat_layout_plainest(blocked, y->rank, y->dims);
   if (pleat_in(call, PLEAT_X86_Z) != NULL) call->wanted[PLEAT_X86_Z] = y->layout;
   return PLEAT_OK;
 }
 
 /* ---- weights ---- */
+
+void pleat_x86_pack_row(const pleat_x86_code *code, const float *from, size_t step, int count, int k, int width,
+                        void *to) {
+  if (code->element == sizeof(float)) {
+    float *row = (float *)to + k * width;
+    for (int j = 0; j < count; j++) row[j] = from[(size_t)j * step];
+    return;
+  }
+  uint16_t *pairs = (uint16_t *)to + k / 2 * 2 * width + k % 2;
+  for (int j = 0; j < count; j++) pairs[2 * j] = pleat_f32_to_bf16_inline(from[(size_t)j * step]);
+}
 
 typedef struct packing {
   const pleat_x86_conv *conv;
@@ -142,7 +155,7 @@ typedef struct packing_run {
   const packing *work;
   int first;
   const float *filters;
-  float *to;
+  char *to;
 } packing_run;
 
 static void pack_pair(void *arg, int64_t index, int worker) {
@@ -154,7 +167,7 @@ static void pack_pair(void *arg, int64_t index, int worker) {
   const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1;
   (void)worker;
   weights->pack(conv, weights->variant, run->filters + (size_t)index * (size_t)width * filter,
-                left < width ? left : width, columns, run->to + (size_t)index * weights->pair_floats);
+                left < width ? left : width, columns, run->to + (size_t)index * weights->pair_bytes);
 }
 
 /* Some pairs after another, so that the filters are never there as a whole besides their pack. */
@@ -175,9 +188,9 @@ static pleat_status fill(const pleat_pack_source *source, const void *user, void
       const int count = left < some * width ? left : some * width;
       pleat_pack_read(source, (size_t)(group * conv->out_channels + first * width) * filter, (size_t)count * filter,
                       filters);
-      const size_t pair_floats = work->weights->pair_floats;
+      const size_t pair_bytes = work->weights->pair_bytes;
       packing_run job = {.work = work, .first = first, .filters = filters};
-      job.to = (float *)pack + (size_t)group * pleat_x86_group_floats(conv, pair_floats) + (size_t)first * pair_floats;
+      job.to = (char *)pack + (size_t)group * pleat_x86_group_bytes(conv, pair_bytes) + (size_t)first * pair_bytes;
       pleat_parallel(work->threads, some, pack_pair, &job);
     }
   }
@@ -186,22 +199,19 @@ static pleat_status fill(const pleat_pack_source *source, const void *user, void
 }
 
 pleat_status pleat_x86_pack_weights(pleat_call *call, const pleat_x86_conv *conv, const pleat_x86_weights *weights,
-                                    const float **out_pack) {
+                                    const void **out_pack) {
   struct {
     char kernel[sizeof weights->kernel];
-    int lanes, groups, variant;
+    int lanes, element, groups, variant;
   } key;
-  const void *pack = NULL;
   memset(&key, 0, sizeof key);
   memcpy(key.kernel, weights->kernel, sizeof key.kernel);
   key.lanes = conv->code->lanes;
+  key.element = (int)conv->code->element;
   key.groups = conv->groups;
   key.variant = weights->variant;
   const packing work = {.conv = conv, .weights = weights, .threads = call->threads};
-  const size_t floats = pleat_x86_group_floats(conv, weights->pair_floats) * (size_t)conv->groups;
-  const pleat_pack_format format = {
-      .key = &key, .key_size = sizeof key, .bytes = floats * sizeof(float), .fill = fill, .user = &work};
-  PLEAT_TRY(pleat_call_pack(call, PLEAT_X86_W, &format, &pack));
-  *out_pack = pack;
-  return PLEAT_OK;
+  const size_t bytes = pleat_x86_group_bytes(conv, weights->pair_bytes) * (size_t)conv->groups;
+  const pleat_pack_format format = {.key = &key, .key_size = sizeof key, .bytes = bytes, .fill = fill, .user = &work};
+  return pleat_call_pack(call, PLEAT_X86_W, &format, out_pack);
 }

@@ -7,7 +7,7 @@
 #include "ops/x86/x86.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static const pleat_x86_code *best;
+static const pleat_x86_code *best, *best_bf16;
 
 static void choose(void) {
   const char *limit = getenv("PLEAT_X86");
@@ -17,6 +17,7 @@ static void choose(void) {
   if (limit != NULL && strcmp(limit, "none") == 0) return;
   if (avx512 && (limit == NULL || strcmp(limit, "avx2") != 0)) best = &pleat_x86_avx512;
   else if (avx2) best = &pleat_x86_avx2;
+  if (best == &pleat_x86_avx512 && __builtin_cpu_supports("avx512bf16")) best_bf16 = &pleat_x86_bf16;
 }
 
 const pleat_x86_code *pleat_x86_code_of_cpu(void) {
@@ -24,10 +25,14 @@ const pleat_x86_code *pleat_x86_code_of_cpu(void) {
   return best;
 }
 
-void pleat_x86_fetch_part(pleat_x86_tile *tile, const float *next, int columns, int lanes, int index, int count) {
-  enum { LINE = 64 / sizeof(float) };
-  const int lines = lanes * columns * lanes / LINE; /* of one block of depth */
-  const int part = pleat_x86_divide_up(lines, count);
+const pleat_x86_code *pleat_x86_code_for(bool bf16) {
+  pthread_once(&once, choose);
+  return bf16 ? best_bf16 : best;
+}
+
+void pleat_x86_fetch_part(pleat_x86_tile *tile, const void *next, size_t block_bytes, int index, int count) {
+  enum { LINE = 64 };
+  const int lines = (int)(block_bytes / LINE), part = pleat_x86_divide_up(lines, count);
   tile->next_lines = index * part < lines ? part : 0;
-  tile->next = next + (ptrdiff_t)index * part * tile->blocks * LINE;
+  tile->next = (const char *)next + (ptrdiff_t)index * part * tile->blocks * LINE;
 }

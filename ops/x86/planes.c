@@ -1,6 +1,10 @@
 /* Convolutions of fewer input channels than a vector holds, the first of most networks: the input is read as it is,
  * dense, and only the result comes in blocks. A thread copies the few rows that it needs next, with their borders, into
- * a buffer that stays in the first-level cache, and makes the rows of output from there (planes.inc). */
+ * a buffer that stays in the first-level cache, and makes the rows of output from there (planes.inc).
+ *
+ * Where the result is bfloat16, the buffer is as well, and two taps that lie beside each other are one step. An odd tap
+ * at the end of a row is a step alone: beside it lies what the window does not see, which may not be finite. So are
+ * all taps of a dilated one. */
 #include <string.h>
 
 #include "core/parallel.h"
@@ -8,12 +12,12 @@
 
 typedef struct planes {
   pleat_x86_conv conv;
-  const float *weights; /* [pairs][taps of all channels][columns][lanes]: pairs of out blocks */
-  ptrdiff_t *offsets;   /* of the taps, in the buffer */
-  int taps;
-  int group;            /* rows of output that share one filling of the buffer */
-  int rows, width;      /* of input in the buffer, a channel, with borders */
-  size_t buffer_floats; /* of one thread */
+  const void *weights; /* [pairs][steps][columns][lanes]: pairs of out blocks; bfloat16: of pairs of taps */
+  ptrdiff_t *offsets;  /* of the steps, in the buffer */
+  int steps, singles;  /* steps of as many taps as a product takes, and of one */
+  int group;           /* rows of output that share one filling of the buffer */
+  int rows, width;     /* of input in the buffer, a channel, with borders */
+  size_t buffer_bytes; /* of one thread */
 } planes;
 
 static const char *supports(const pleat_call *call) {
@@ -27,13 +31,29 @@ static const char *supports(const pleat_call *call) {
 
 /* ---- preparing ---- */
 
-/* [taps of all channels][columns][lanes] of one pair. */
+/* Taps that one product takes. */
+static int depth_of(const pleat_x86_conv *conv) {
+  return conv->code->element == sizeof(float) ? 1 : 2;
+}
+
+/* Those of a row of the window that go into whole steps: neighbours in the input. */
+static int whole_taps(const pleat_x86_conv *conv) {
+  const int depth = depth_of(conv);
+  return depth == 1 || conv->dilation[1] == 1 ? conv->kernel[1] / depth * depth : 0;
+}
+
+/* [steps][columns][lanes] of one pair: whole steps of all rows of the window, then single taps. */
 static void pack_pair(const pleat_x86_conv *conv, int variant, const float *filters, int count, int columns,
-                      float *to) {
-  const int taps = conv->in_channels * conv->kernel[0] * conv->kernel[1];
+                      void *pack) {
+  const int rows = conv->in_channels * conv->kernel[0], width = conv->kernel[1], depth = depth_of(conv);
+  const int whole = whole_taps(conv), singles = width - whole, lanes = columns * conv->code->lanes;
+  const size_t taps = (size_t)rows * (size_t)width;
   (void)variant;
-  for (int tap = 0; tap < taps; tap++, to += columns * conv->code->lanes) {
-    for (int j = 0; j < count; j++) to[j] = filters[(size_t)j * (size_t)taps + (size_t)tap];
+  for (int row = 0; row < rows; row++) {
+    for (int tap = 0; tap < width; tap++) {
+      const int k = tap < whole ? row * whole + tap : rows * whole + (row * singles + tap - whole) * depth;
+      pleat_x86_pack_row(conv->code, filters + row * width + tap, taps, count, k, lanes, pack);
+    }
   }
 }
 
@@ -44,24 +64,32 @@ static void set_buffer(planes *p) {
   const int extent = (conv->kernel[0] - 1) * conv->dilation[0] + 1;
   p->width = conv->width + conv->pad_begin[1] + conv->pad_end[1];
   const size_t row = (size_t)conv->in_channels * (size_t)p->width;
-  const size_t fitting = BUFFER_BYTES / sizeof(float) / row;
+  const size_t fitting = BUFFER_BYTES / conv->code->element / row;
   p->group = 1;
   while (p->group < conv->out_height && (size_t)(p->group * conv->stride[0] + extent) <= fitting) p->group++;
   p->rows = (p->group - 1) * conv->stride[0] + extent;
-  p->buffer_floats = (row * (size_t)p->rows + 15) / 16 * 16;
+  p->buffer_bytes = (row * (size_t)p->rows * conv->code->element + 63) / 64 * 64;
 }
 
 static bool set_offsets(planes *p, pleat_arena *arena) {
   const pleat_x86_conv *conv = &p->conv;
-  ptrdiff_t *at = p->offsets = pleat_arena_array(arena, (size_t)p->taps, sizeof *at);
+  const int depth = depth_of(conv), whole = whole_taps(conv);
+  ptrdiff_t *at = p->offsets = pleat_arena_array(arena, (size_t)(p->steps + p->singles), sizeof *at);
   if (at == NULL) return false;
+  ptrdiff_t *single = at + p->steps;
   for (int channel = 0; channel < conv->in_channels; channel++) {
     for (int i = 0; i < conv->kernel[0]; i++) {
-      for (int j = 0; j < conv->kernel[1]; j++)
-        *at++ = ((ptrdiff_t)channel * p->rows + i * conv->dilation[0]) * p->width + j * conv->dilation[1];
+      const ptrdiff_t row = ((ptrdiff_t)channel * p->rows + i * conv->dilation[0]) * p->width;
+      for (int j = 0; j < whole; j += depth) *at++ = row + j * conv->dilation[1];
+      for (int j = whole; j < conv->kernel[1]; j++) *single++ = row + j * conv->dilation[1];
     }
   }
   return true;
+}
+
+/* Of the weights of one block. */
+static size_t step_bytes(const planes *p) {
+  return (size_t)(p->conv.code->lanes * depth_of(&p->conv)) * p->conv.code->element;
 }
 
 static pleat_status prepare(pleat_call *call) {
@@ -69,12 +97,14 @@ static pleat_status prepare(pleat_call *call) {
   if (p == NULL) return PLEAT_OOM(call->error);
   PLEAT_TRY(pleat_x86_describe_conv(call, &p->conv));
   call->wanted[PLEAT_X86_X] = NULL;
-  p->taps = p->conv.in_channels * p->conv.kernel[0] * p->conv.kernel[1];
+  const int rows = p->conv.in_channels * p->conv.kernel[0];
+  p->steps = rows * (whole_taps(&p->conv) / depth_of(&p->conv));
+  p->singles = rows * (p->conv.kernel[1] - whole_taps(&p->conv));
   set_buffer(p);
   if (!set_offsets(p, call->arena)) return PLEAT_OOM(call->error);
-  call->workspace_size = (size_t)call->threads * p->buffer_floats * sizeof(float);
+  call->workspace_size = (size_t)call->threads * p->buffer_bytes;
   const pleat_x86_weights weights = {
-      .kernel = "x86 planes", .pair_floats = (size_t)p->taps * 2 * (size_t)p->conv.code->lanes, .pack = pack_pair};
+      .kernel = "x86 planes", .pair_bytes = 2 * step_bytes(p) * (size_t)(p->steps + p->singles), .pack = pack_pair};
   return pleat_x86_pack_weights(call, &p->conv, &weights, &p->weights);
 }
 
@@ -82,21 +112,22 @@ static pleat_status prepare(pleat_call *call) {
 
 /* The buffer's rows, from input row `first` on (which may lie outside): all channels of a sample. The last `kept` rows
  * that are there become the first. */
-static void fill(const planes *p, const float *x, int first, int kept, float *buffer) {
+static void fill(const planes *p, const float *x, int first, int kept, char *buffer) {
   const pleat_x86_conv *conv = &p->conv;
-  const size_t left = (size_t)conv->pad_begin[1], inner = (size_t)conv->width, width = (size_t)p->width;
+  const size_t size = conv->code->element, left = (size_t)conv->pad_begin[1] * size, width = (size_t)p->width * size;
+  const size_t inner = (size_t)conv->width, end = left + inner * size;
   for (int channel = 0; channel < conv->in_channels; channel++, x += (size_t)conv->height * inner) {
-    float *to = buffer + (size_t)channel * (size_t)p->rows * width;
-    memmove(to, to + (size_t)(p->rows - kept) * width, (size_t)kept * width * sizeof *to);
+    char *to = buffer + (size_t)channel * (size_t)p->rows * width;
+    memmove(to, to + (size_t)(p->rows - kept) * width, (size_t)kept * width);
     to += (size_t)kept * width;
     for (int row = first + kept; row < first + p->rows; row++, to += width) {
       if (row < 0 || row >= conv->height) {
-        memset(to, 0, width * sizeof *to);
+        memset(to, 0, width);
         continue;
       }
-      memset(to, 0, left * sizeof *to);
-      memcpy(to + left, x + (size_t)row * inner, inner * sizeof *to);
-      memset(to + left + inner, 0, (width - left - inner) * sizeof *to);
+      memset(to, 0, left);
+      conv->code->narrow(x + (size_t)row * inner, to + left, inner);
+      memset(to + end, 0, width - end);
     }
   }
 }
@@ -117,24 +148,27 @@ static void set_next(const planes *p, const float *x, int first, int lines, plea
 }
 
 /* Some rows of a sample's output, from a filled buffer; x, y and z (may be NULL) are the sample's. */
-static void run_group(const planes *p, const float *buffer, const float *x, const float *z, float *y, int first,
+static void run_group(const planes *p, const void *buffer, const float *x, const void *z, void *y, int first,
                       int count) {
   const pleat_x86_conv *conv = &p->conv;
   const int lanes = conv->code->lanes;
   const ptrdiff_t plane = pleat_x86_out_plane(conv), line = (ptrdiff_t)conv->out_width * lanes;
-  pleat_x86_planes row = {
-      .offsets = p->offsets, .taps = p->taps, .width = conv->out_width, .activation = &conv->activation};
+  pleat_x86_planes row = {.offsets = p->offsets,
+                          .steps = p->steps,
+                          .singles = p->singles,
+                          .width = conv->out_width,
+                          .activation = &conv->activation};
   set_next(p, x, (first + count) * conv->stride[0] - conv->pad_begin[0], count * ((conv->out_blocks + 1) / 2), &row);
   for (int block = 0; block < conv->out_blocks; block += 2) {
     const int columns = conv->out_blocks - block > 1 ? 2 : 1;
-    row.w = p->weights + (size_t)block * (size_t)p->taps * (size_t)lanes;
+    row.w = (const char *)p->weights + (size_t)block * (size_t)(p->steps + p->singles) * step_bytes(p);
     row.bias = conv->bias + block * lanes;
     for (int i = 0; i < count; i++) {
-      row.x = buffer + (ptrdiff_t)i * conv->stride[0] * p->width;
+      row.x = pleat_x86_at(conv->code, buffer, (ptrdiff_t)i * conv->stride[0] * p->width);
       for (int j = 0; j < columns; j++) {
         const ptrdiff_t at = (block + j) * plane + (first + i) * line;
-        row.y[j] = y + at;
-        row.addend[j] = z != NULL ? z + at : NULL;
+        row.y[j] = pleat_x86_to(conv->code, y, at);
+        row.addend[j] = pleat_x86_at(conv->code, z, at);
       }
       conv->code->planes[conv->stride[1] - 1][columns - 1](&row);
       const int channels = pleat_x86_channels_of(conv, block + columns - 1);
@@ -145,7 +179,7 @@ static void run_group(const planes *p, const float *buffer, const float *x, cons
 }
 
 /* Rows [from, to), counted through all samples. */
-static void run_rows(const planes *p, const pleat_call *call, float *buffer, int64_t from, int64_t to) {
+static void run_rows(const planes *p, const pleat_call *call, char *buffer, int64_t from, int64_t to) {
   const pleat_x86_conv *conv = &p->conv;
   const pleat_tensor *z = pleat_in(call, PLEAT_X86_Z);
   const ptrdiff_t in = (ptrdiff_t)conv->in_channels * conv->height * conv->width;
@@ -158,8 +192,8 @@ static void run_rows(const planes *p, const pleat_call *call, float *buffer, int
     if (count > to - from) count = (int)(to - from);
     const float *x = (const float *)call->inputs[PLEAT_X86_X]->data + sample * in;
     fill(p, x, first * conv->stride[0] - conv->pad_begin[0], kept, buffer);
-    run_group(p, buffer, x, z != NULL ? (const float *)z->data + sample * out : NULL,
-              (float *)call->outputs[0]->data + sample * out, first, count);
+    run_group(p, buffer, x, pleat_x86_at(conv->code, z != NULL ? z->data : NULL, sample * out),
+              pleat_x86_to(conv->code, call->outputs[0]->data, sample * out), first, count);
     from += count;
     kept = p->rows - count * conv->stride[0];
     if (kept < 0 || from % conv->out_height == 0) kept = 0;
@@ -169,7 +203,7 @@ static void run_rows(const planes *p, const pleat_call *call, float *buffer, int
 static void run_range(void *arg, int64_t first, int64_t end, int worker) {
   const pleat_call *call = arg;
   const planes *p = call->state;
-  run_rows(p, call, (float *)call->workspace + (size_t)worker * p->buffer_floats, first, end);
+  run_rows(p, call, (char *)call->workspace + (size_t)worker * p->buffer_bytes, first, end);
 }
 
 static pleat_status run(const pleat_call *call) {
@@ -182,7 +216,7 @@ static pleat_status run(const pleat_call *call) {
 
 const pleat_kernel pleat_x86_planes_conv = {.name = "planes",
                                             .types = PLEAT_M_F32,
-                                            .flags = PLEAT_KERNEL_LAYOUTS,
+                                            .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_BF16,
                                             .inplace = 1u << PLEAT_X86_Z,
                                             .supports = supports,
                                             .prepare = prepare,

@@ -32,7 +32,7 @@ static spread spread_of(const pleat_call *call) {
 }
 
 static const char *supports(const pleat_call *call) {
-  if (pleat_x86_code_of_cpu() == NULL) return "this CPU has neither AVX2 nor AVX-512";
+  if (pleat_x86_code_of_cpu() == NULL) return PLEAT_X86_NO_CODE;
   if (call->outputs[0] == NULL || call->inputs[X]->count == 0) return "an empty tensor";
   if (spread_of(call) == NONE) return "neither one slope, nor one a channel, nor one a number";
   return NULL;

@@ -22,7 +22,7 @@ typedef struct rows {
 static const char *refuse(const pleat_call *call, int64_t samples, int64_t count, int64_t depth) {
   enum { MOST_SAMPLES = 4 };
   pleat_x86_activation activation;
-  if (pleat_x86_code_of_cpu() == NULL) return "this CPU has neither AVX2 nor AVX-512";
+  if (pleat_x86_code_of_cpu() == NULL) return PLEAT_X86_NO_CODE;
   if (call->inputs[GEMM_A]->count == 0 || count == 0 || depth == 0) return "an empty tensor";
   if (!pleat_call_is_constant(call, GEMM_B)) return "the weight is not constant";
   if (samples > MOST_SAMPLES) return "too many rows";
@@ -32,6 +32,7 @@ static const char *refuse(const pleat_call *call, int64_t samples, int64_t count
 }
 
 static const char *supports_conv(const pleat_call *call) {
+  enum { MOST_FLOATS = 512 * 1024 };
   const pleat_tensor *x = call->inputs[GEMM_A], *w = call->inputs[GEMM_B], *y = call->outputs[0];
   const int64_t *pads = NULL;
   const size_t pad_count = pleat_attr_ints(call->node, "pads", &pads);
@@ -43,6 +44,7 @@ static const char *supports_conv(const pleat_call *call) {
   }
   if (pleat_attr_int(call->node, "group") != 1) return "groups";
   if (pleat_conv_is_scaled(call) || pleat_conv_gives_mean(call)) return "a scaled input, or the mean of the result";
+  if (call->bf16 && w->count > MOST_FLOATS) return "reading so large a matrix takes half the time in bfloat16";
   return refuse(call, x->dims[0], w->dims[0], w->dims[1]);
 }
 
@@ -112,6 +114,7 @@ static pleat_status run(const pleat_call *call) {
 
 const pleat_kernel pleat_x86_rows_conv = {.name = "rows",
                                           .types = PLEAT_M_F32,
+                                          .flags = PLEAT_KERNEL_BESIDE_BF16,
                                           .inplace = 1u << GEMM_Z,
                                           .packs = 1u << GEMM_B,
                                           .supports = supports_conv,

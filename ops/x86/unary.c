@@ -49,7 +49,7 @@ static const struct function *find(const char *op) {
 
 static const char *supports(const pleat_call *call) {
   float low, high;
-  if (pleat_x86_code_of_cpu() == NULL) return "this CPU has neither AVX2 nor AVX-512";
+  if (pleat_x86_code_of_cpu() == NULL) return PLEAT_X86_NO_CODE;
   if (call->outputs[0] == NULL || call->inputs[0]->count == 0) return "an empty tensor";
   if (find(call->node->op_type) == NULL) return "not this function";
   if (strcmp(call->node->op_type, "Clip") == 0) {

@@ -2,7 +2,9 @@
  * result ends with.
  *
  * All of them work on float tensors whose channels lie in blocks of as many as a vector holds (ops/layout.h): [batch,
- * blocks, positions..., lanes]. The lanes of the last block that are no channels are zero, in every tensor.
+ * blocks, positions..., lanes]. The lanes of the last block that are no channels are zero, in every tensor. In one of
+ * the tables tensors hold bfloat16 in place of floats: what is `void` here are its numbers, and distances between them
+ * count numbers.
  *
  * code.inc is compiled once per instruction set, and only that code may use it; everything else here is plain C. */
 #ifndef PLEAT_OPS_X86_X86_H
@@ -47,23 +49,26 @@ bool pleat_x86_keeps_zero(const pleat_x86_activation *activation);
  *
  * Positions lie next to each other in c and addend; in a they are `lanes` (step 1) or twice that (step 2) apart. */
 typedef struct pleat_x86_tile {
-  const float *a;
-  const ptrdiff_t *offsets; /* in floats */
+  const void *a;
+  const ptrdiff_t *offsets; /* in numbers */
   int blocks;               /* of depth, each of `lanes` */
   int last;                 /* how many lanes of the last block count */
-  const float *w;           /* [blocks][lanes][columns][lanes], aligned */
-  const float *bias;        /* [columns][lanes] */
-  const float *addend[2];   /* NULL: none */
-  float *c[2];
+  /* [blocks][lanes][columns][lanes], aligned; bfloat16: [blocks][lanes / 2][columns][lanes][2] */
+  const void *w;
+  const float *bias;     /* [columns][lanes] */
+  const void *addend[2]; /* NULL: none */
+  void *c[2];
+  bool keeps_floats; /* c are floats, of sums as they are, whatever the tensors hold */
   const pleat_x86_activation *activation;
   ptrdiff_t line; /* of `twice`: from the first line's positions in a to the second's */
   /* Weights that will be wanted soon, fetched meanwhile: `next_lines` cache lines for each block of depth. 0: none. */
-  const float *next;
+  const void *next;
   int next_lines;
 } pleat_x86_tile;
 
-/* Tile `index` of `count` that share their weights fetches its part of as many weights at `next`. */
-void pleat_x86_fetch_part(pleat_x86_tile *tile, const float *next, int columns, int lanes, int index, int count);
+/* Tile `index` of `count` that share their weights fetches its part of as many weights at `next`, where a block of
+ * depth has so many bytes. */
+void pleat_x86_fetch_part(pleat_x86_tile *tile, const void *next, size_t block_bytes, int index, int count);
 
 typedef void pleat_x86_tile_function(const pleat_x86_tile *tile);
 
@@ -75,13 +80,13 @@ typedef struct pleat_x86_winograd {
   int stride, in, out, filters;
   int (*filter)(int point); /* which weights a point takes: some points share theirs */
   /* v[p * point_stride + lane] for the tile whose first input is at (row, column), which may lie outside. */
-  void (*input)(const float *x, int height, int width, int row, int column, float *v, ptrdiff_t point_stride);
+  void (*input)(const void *x, int height, int width, int row, int column, void *v, ptrdiff_t point_stride);
   /* y, `addend` (may be NULL): the whole plane; (row, column): the tile's first output, inside of it. */
-  void (*output)(const float *m, ptrdiff_t point_stride, const float *bias, const float *addend, float *y, int height,
+  void (*output)(const float *m, ptrdiff_t point_stride, const float *bias, const void *addend, void *y, int height,
                  int width, int row, int column, const pleat_x86_activation *activation);
-  /* u[filter * filter_stride + k * columns * lanes + j] of `depth` filters of `count` <= columns * lanes channels:
+  /* As products want them, at u[filter * filter_stride]: `depth` filters of `count` <= columns * lanes channels, from
    * w[j * channel_stride + k * 9 + tap]. The other channels get zeros. */
-  void (*weights)(const float *w, size_t channel_stride, int depth, int count, int columns, float *u,
+  void (*weights)(const float *w, size_t channel_stride, int depth, int count, int columns, void *u,
                   size_t filter_stride);
 } pleat_x86_winograd;
 
@@ -90,21 +95,23 @@ enum { PLEAT_X86_WINOGRADS = 3 };
 /* Rows [first, end) of a depthwise convolution of one block of channels: y = act(bias + addend + the sum over taps of x
  * times w), w: [taps][lanes]. x, y and addend (may be NULL) are whole planes. (depthwise.inc) */
 typedef struct pleat_x86_conv pleat_x86_conv;
-typedef void pleat_x86_depthwise_function(const pleat_x86_conv *conv, const float *x, const float *w, const float *bias,
-                                          const float *addend, float *y, int first, int end);
+typedef void pleat_x86_depthwise_function(const pleat_x86_conv *conv, const void *x, const float *w, const float *bias,
+                                          const void *addend, void *y, int first, int end);
 
 enum { PLEAT_X86_DEPTHWISE_WIDEST = 7, PLEAT_X86_DEPTHWISE_STRIDE = 2 };
 
 /* A row of output of a convolution of few channels: by one or two blocks, y[j][i] = act(bias[j] + addend[j][i] + the
- * sum over taps of x[offsets[tap] + i * stride] * w[tap][j]). (planes.inc) */
+ * sum over steps of x[offsets[step] + i * stride] * w[step][j]). A step is a tap; in bfloat16 a tap and the one to the
+ * right of it, but for the last `singles`. (planes.inc) */
 typedef struct pleat_x86_planes {
-  const float *x;
+  const void *x;
   const ptrdiff_t *offsets;
-  int taps, width;        /* width: outputs */
-  const float *w;         /* [taps][columns][lanes] */
-  const float *bias;      /* [columns][lanes] */
-  const float *addend[2]; /* NULL: none */
-  float *y[2];
+  int steps, singles;    /* `steps` without the singles */
+  int width;             /* outputs */
+  const void *w;         /* [steps and singles][columns][lanes]; bfloat16: pairs */
+  const float *bias;     /* [columns][lanes] */
+  const void *addend[2]; /* NULL: none */
+  void *y[2];
   const pleat_x86_activation *activation;
   /* Inputs that will be wanted soon, fetched meanwhile: each tile takes so many cache lines of each plane. */
   const float *next;
@@ -157,6 +164,7 @@ typedef enum pleat_x86_binary { PLEAT_X86_ADD, PLEAT_X86_SUB, PLEAT_X86_MUL } pl
 typedef struct pleat_x86_code {
   const char *name;
   int lanes;
+  size_t element;                                                 /* bytes of a tensor's number */
   int rows;                                                       /* the most positions in a tile */
   pleat_x86_tile_function *product[2][2][PLEAT_X86_MAX_ROWS + 1]; /* [step - 1][columns - 1][rows] */
   /* rows / 2 positions each of two lines, which follow each other in c and addend; NULL: there is none. It halves how
@@ -165,34 +173,45 @@ typedef struct pleat_x86_code {
   /* Step 1, where the last block has at most lanes / 2 channels, and filters in halves (conv.c); NULL: there is none.
    */
   pleat_x86_tile_function *halves[2][PLEAT_X86_MAX_ROWS + 1]; /* [columns - 1][rows] */
-  pleat_x86_winograd winograd[PLEAT_X86_WINOGRADS];           /* F(4x4, 3x3), F(2x2, 3x3), stride 2 */
-  /* y[i] = a[i] op b[i * step / lanes] over vectors; step: a vector's lanes, or 0 for one vector b. (binary.inc) */
-  void (*binary)(pleat_x86_binary operation, const float *a, const float *b, ptrdiff_t step, int64_t vectors, float *y);
+  pleat_x86_winograd winograd[PLEAT_X86_WINOGRADS]; /* F(4x4, 3x3), F(2x2, 3x3), stride 2; fewer in bfloat16 */
+  /* y[i] = a[i] op b[i] over vectors, or where `is_one` all of them op one vector of floats at b. (binary.inc) */
+  void (*binary)(pleat_x86_binary operation, const void *a, const void *b, bool is_one, int64_t vectors, void *y);
   /* y[row][i] = x[row][i] * scale[row] over rows of one or two vectors. (binary.inc) */
   void (*scale_rows)(const float *x, const float *scale, int rows, int vectors, float *y);
   /* Zeros in the lanes from `channels` on of so many vectors: weights of zero leave NaN there where inputs are not
    * finite. */
-  void (*clear_lanes)(float *values, int vectors, int channels);
+  void (*clear_lanes)(void *values, int vectors, int channels);
   /* y[row] = act(bias[row] + addend[row] + row of w times x), addend may be NULL; for rows [first, end). */
   void (*rows_times)(const pleat_x86_rows *rows, const float *x, const float *addend, float *y, int first, int end);
   /* y[i] = max(y[i], x[i * step + tap * tap_step] of all taps), or the sum, over `count` vectors; `first`: without y.
    * (pool.inc) */
-  void (*pool_line)(bool is_max, bool first, const float *x, ptrdiff_t step, int taps, ptrdiff_t tap_step, int count,
-                    float *y);
-  void (*pool_divide)(float *y, int count, const int64_t *counted, double rows); /* y[i] /= rows * counted[i] */
-  void (*pool_plane)(bool is_max, const float *x, int64_t count, float *y);      /* maximum or mean of vectors */
-  void (*scale_line)(const float *x, const float *scale, const float *shift, int64_t count,
-                     const pleat_x86_activation *activation, float *y); /* act(x * scale + shift) */
-  pleat_x86_planes_function *planes[2][2];                              /* [stride - 1][columns - 1] */
+  void (*pool_line)(bool is_max, bool first, const void *x, ptrdiff_t step, int taps, ptrdiff_t tap_step, int count,
+                    void *y);
+  void (*pool_divide)(void *y, int count, const int64_t *counted, double rows); /* y[i] /= rows * counted[i] */
+  void (*pool_plane)(bool is_max, const void *x, int64_t count, float *y);      /* maximum or mean of vectors */
+  void (*scale_line)(const void *x, const float *scale, const float *shift, int64_t count,
+                     const pleat_x86_activation *activation, void *y); /* act(x * scale + shift) */
+  pleat_x86_planes_function *planes[2][2];                             /* [stride - 1][columns - 1] */
+  void (*narrow)(const float *x, void *y, size_t count);               /* numbers of floats */
   /* [kernel width / 2][stride of the width - 1]: odd widths */
   pleat_x86_depthwise_function *depthwise[PLEAT_X86_DEPTHWISE_WIDEST / 2 + 1][PLEAT_X86_DEPTHWISE_STRIDE];
   pleat_x86_map_function *maps[PLEAT_X86_MAPS];
 } pleat_x86_code;
 
-/* The best that this CPU runs; NULL: none of them. (isa.c) */
+/* The best that this CPU runs for tensors of floats, or of bfloat16; NULL: none of them. (isa.c) */
 const pleat_x86_code *pleat_x86_code_of_cpu(void);
+const pleat_x86_code *pleat_x86_code_for(bool bf16);
+#define PLEAT_X86_NO_CODE "this CPU lacks the instructions" /* why kernels decline then */
 
-extern const pleat_x86_code pleat_x86_avx512, pleat_x86_avx2;
+extern const pleat_x86_code pleat_x86_avx512, pleat_x86_avx2, pleat_x86_bf16;
+
+/* `count` numbers behind `numbers`; NULL stays NULL. */
+static inline const void *pleat_x86_at(const pleat_x86_code *code, const void *numbers, ptrdiff_t count) {
+  return numbers != NULL ? (const char *)numbers + count * (ptrdiff_t)code->element : NULL;
+}
+static inline void *pleat_x86_to(const pleat_x86_code *code, void *numbers, ptrdiff_t count) {
+  return (char *)numbers + count * (ptrdiff_t)code->element;
+}
 
 /* ---- convolutions ---- (geometry.c) */
 
@@ -226,33 +245,36 @@ const char *pleat_x86_refuse_depthwise_window(const pleat_call *call);
 pleat_status pleat_x86_describe_conv(pleat_call *call, pleat_x86_conv *out_conv);
 
 /* Weights as products want them, shared by all plans of a model (ops/packs.h): [groups][pairs of out blocks], each pair
- * of `pair_floats` floats, a single block at the end of a group of half as many. */
+ * of `pair_bytes` bytes, a single block at the end of a group of half as many. */
 typedef struct pleat_x86_weights {
   char kernel[16];
   int variant; /* of the kernel's format */
-  size_t pair_floats;
+  size_t pair_bytes;
   /* Filters [count][in channels][taps] of `columns` blocks to zeroed memory. */
-  void (*pack)(const pleat_x86_conv *conv, int variant, const float *filters, int count, int columns, float *to);
+  void (*pack)(const pleat_x86_conv *conv, int variant, const float *filters, int count, int columns, void *to);
 } pleat_x86_weights;
 
 pleat_status pleat_x86_pack_weights(pleat_call *call, const pleat_x86_conv *conv, const pleat_x86_weights *weights,
-                                    const float **out_pack);
+                                    const void **out_pack);
 /* The filters of the direct convolution and of the depthwise one, as these read them (conv.c, depthwise.c). */
-pleat_status pleat_x86_pack_direct(pleat_call *call, const pleat_x86_conv *conv, const float **out_pack);
+pleat_status pleat_x86_pack_direct(pleat_call *call, const pleat_x86_conv *conv, const void **out_pack);
 pleat_status pleat_x86_pack_depthwise(pleat_call *call, const pleat_x86_conv *conv, const float **out_pack);
 /* Rows [first, end) of one plane of a depthwise one, of the sample's block `block`; `means` (may be NULL) gets those of
  * all rows, [out_height][lanes]. */
 void pleat_x86_run_depthwise(const pleat_x86_conv *conv, pleat_x86_depthwise_function *rows, int64_t block,
-                             const float *x, const float *w, const float *z, float *y, float *means, int first,
-                             int end);
+                             const void *x, const float *w, const void *z, void *y, float *means, int first, int end);
 /* Room for the means of all rows of all planes; and the planes' means of them, dense. */
 size_t pleat_x86_means_bytes(const pleat_x86_conv *conv);
 void pleat_x86_finish_means(const pleat_x86_conv *conv, const float *rows, float *to);
 /* Whether the last block's filters are packed in halves, for `halves` of the code (conv.c). */
 bool pleat_x86_has_half(const pleat_x86_conv *conv);
-static inline size_t pleat_x86_group_floats(const pleat_x86_conv *conv, size_t pair_floats) {
-  return pair_floats / 2 * (size_t)conv->out_blocks;
+static inline size_t pleat_x86_group_bytes(const pleat_x86_conv *conv, size_t pair_bytes) {
+  return pair_bytes / 2 * (size_t)conv->out_blocks;
 }
+
+/* Row `k` of the depth of what a product takes as `w`, of `width` columns: `count` numbers that lie `step` apart. */
+void pleat_x86_pack_row(const pleat_x86_code *code, const float *from, size_t step, int count, int k, int width,
+                        void *to);
 
 /* How many lanes of a block of the output (of one group) are channels. */
 static inline int pleat_x86_channels_of(const pleat_x86_conv *conv, int block) {
@@ -272,7 +294,7 @@ static inline void pleat_x86_direct_tile(const pleat_x86_conv *conv, bool has_ha
   if (channels < (is_half ? code->lanes / 2 : code->lanes)) code->clear_lanes(tile->c[columns - 1], rows, channels);
 }
 
-/* Floats of one plane of a block. */
+/* Numbers of one plane of a block. */
 static inline ptrdiff_t pleat_x86_plane(const pleat_x86_conv *conv) {
   return (ptrdiff_t)conv->height * conv->width * conv->code->lanes;
 }

@@ -13,6 +13,7 @@ typedef struct how {
   unsigned constants; /* bit i: prepare sees input i's data */
   unsigned blocked;   /* bit i: input i comes in blocks of channels */
   bool exact, no_layouts;
+  bool bf16; /* activations are bfloat16, and so are the blocks of inputs */
   int lanes; /* channels in a block; 0: 16 */
   int variant;
   bool second; /* the result is output 1, which is dense; the case has two outputs */
@@ -69,6 +70,7 @@ static inline pleat_tensor convert(const pleat_tensor *from, const pleat_layout 
  * finite.) */
 static inline void check_padding(const op_case *c, const pleat_kernel *kernel, const pleat_tensor *y) {
   const int64_t block = y->layout != NULL ? y->layout->block : 0, used = block > 0 ? y->dims[1] % block : 0;
+  const bool bf16 = pleat_layout_is_bf16(y->layout);
   if (used == 0 || y->count == 0 || y->dtype != PLEAT_FLOAT) return;
   const bool is_onednn = strcmp(kernel->name, "onednn") == 0;
   for (size_t i = 0; is_onednn && i < c->input_count; i++) {
@@ -78,9 +80,11 @@ static inline void check_padding(const op_case *c, const pleat_kernel *kernel, c
   }
   const int64_t channels = pleat_layout_channels(y->layout, y->dims[1]), positions = pleat_volume(y->dims, 2, y->rank);
   for (int64_t n = 0; n < y->dims[0]; n++) {
-    const float *at = (const float *)y->data + ((n + 1) * channels - block) * positions;
-    for (int64_t i = 0; i < positions; i++, at += block) {
-      for (int64_t k = used; k < block; k++) ck_assert_msg(at[k] == 0, "channel %d of a block is %g", (int)k, at[k]);
+    const int64_t last = ((n + 1) * channels - block) * positions;
+    for (int64_t i = 0; i < positions * block; i++) {
+      const float value =
+          bf16 ? pleat_bf16_to_f32(((const uint16_t *)y->data)[last + i]) : ((const float *)y->data)[last + i];
+      ck_assert_msg(i % block < used || value == 0, "channel %d of a block is %g", (int)(i % block), (double)value);
     }
   }
 }
@@ -117,7 +121,8 @@ static inline pleat_tensor *run_kernel(op_case *c, const pleat_kernel *kernel, h
     inputs[i] = &seen[i];
     if ((how.blocked >> i & 1) != 0) {
       const pleat_layout *blocks = pleat_layout_blocked(how.lanes > 0 ? how.lanes : 16);
-      if (!pleat_layout_is_dense(blocks, seen[i].rank, seen[i].dims)) seen[i].layout = blocks;
+      if (!pleat_layout_is_dense(blocks, seen[i].rank, seen[i].dims))
+        seen[i].layout = pleat_layout_as(blocks, how.bf16);
     }
     wanted[i] = seen[i].layout;
   }
@@ -127,6 +132,7 @@ static inline pleat_tensor *run_kernel(op_case *c, const pleat_kernel *kernel, h
   call.outputs = out;
   call.wanted = how.no_layouts ? NULL : wanted;
   call.exact = how.exact;
+  call.bf16 = how.bf16;
   call.variant = how.variant;
   call.threads = c->threads > 0 ? c->threads : 1;
   call.arena = arena;
@@ -205,35 +211,72 @@ static inline void check_close(const pleat_tensor *found, const pleat_tensor *ex
   }
 }
 
-/* One output of the fast kernel `kernel` against the reference, in all its ways, with 1, 2 and 3 threads; bitwise
- * repeatable. It must not decline. The case is ready. */
-static inline void check_output(op_case *c, const pleat_kernel *kernel, bool second, unsigned constants,
-                                unsigned blocked, double tolerance, const char *what) {
-  pleat_tensor *expected =
-      run_kernel(c, reference_kernel(c), (how){.constants = ~0u, .no_layouts = true, .second = second}, NULL);
-  ck_assert_ptr_nonnull(expected);
-  for (unsigned way = 0; way < 2; way++) {
-    if (way == 1 && blocked == 0) break;
-    for (c->threads = 1; c->threads <= 3; c->threads++) {
-      const how how = {.constants = constants, .blocked = way == 1 ? blocked : 0, .second = second};
-      pleat_tensor *found = run_kernel(c, kernel, how, NULL);
-      ck_assert_msg(found != NULL, "%s declines: %s", what, c->error.message);
-      check_close(found, expected, tolerance, what);
-      pleat_tensor *again = run_kernel(c, kernel, how, NULL);
-      if (found->count > 0) ck_assert_mem_eq(found->data, again->data, pleat_bytes(found));
-      pleat_tensor_release(again);
-      pleat_tensor_release(found);
-    }
+/* The same, but that each element was rounded to bfloat16 at the end. */
+static inline void check_rounded(const pleat_tensor *found, const pleat_tensor *expected, double tolerance,
+                                 const char *what) {
+  double scale = 1;
+  ck_assert(pleat_same_shape(found, expected));
+  for (size_t i = 0; i < found->count; i++) {
+    if (isfinite(element(expected, i)) && fabs(element(expected, i)) > scale) scale = fabs(element(expected, i));
   }
+  for (size_t i = 0; i < found->count; i++) {
+    const double a = element(found, i), e = element(expected, i);
+    if (a == e || (isnan(a) && isnan(e))) continue;
+    if (!(fabs(a - e) <= tolerance * scale + 0x1p-8 * fabs(e)))
+      ck_abort_msg("%s in bfloat16: element %zu is %.9g, expected %.9g", what, i, a, e);
+  }
+}
+
+/* The fast kernel `kernel` against what is expected, with 1, 2 and 3 threads; bitwise repeatable. It must not decline.
+ */
+static inline void check_kernel(op_case *c, const pleat_kernel *kernel, how how, const pleat_tensor *expected,
+                                double tolerance, const char *what) {
+  for (c->threads = 1; c->threads <= 3; c->threads++) {
+    pleat_tensor *found = run_kernel(c, kernel, how, NULL);
+    ck_assert_msg(found != NULL, "%s declines: %s", what, c->error.message);
+    if (how.bf16) check_rounded(found, expected, tolerance, what);
+    else check_close(found, expected, tolerance, what);
+    pleat_tensor *again = run_kernel(c, kernel, how, NULL);
+    if (found->count > 0) ck_assert_mem_eq(found->data, again->data, pleat_bytes(found));
+    pleat_tensor_release(again);
+    pleat_tensor_release(found);
+  }
+}
+
+/* The kernel against the reference, in all its ways. */
+static inline void compare_with_reference(op_case *c, const pleat_kernel *kernel, how how, unsigned blocked,
+                                          double tolerance, const char *what) {
+  c->threads = 1;
+  pleat_tensor *expected = run_kernel(c, reference_kernel(c),
+                                      (struct how){.constants = ~0u, .no_layouts = true, .second = how.second}, NULL);
+  ck_assert_ptr_nonnull(expected);
+  check_kernel(c, kernel, how, expected, tolerance, what);
+  how.blocked = blocked;
+  if (blocked != 0) check_kernel(c, kernel, how, expected, tolerance, what);
   pleat_tensor_release(expected);
 }
 
-/* Output 0 so. Ends the case. */
+/* One output of the kernel so. */
+static inline void check_output(op_case *c, const pleat_kernel *kernel, bool second, unsigned constants,
+                                unsigned blocked, double tolerance, const char *what) {
+  compare_with_reference(c, kernel, (how){.constants = constants, .second = second}, blocked, tolerance, what);
+}
+
+/* The same of a case that is not ready yet. Ends the case. */
 static inline void check_against_reference(op_case *c, const pleat_kernel *kernel, const char *domain,
                                            unsigned constants, unsigned blocked, double tolerance, const char *what) {
   case_ready(c, domain);
-  check_output(c, kernel, false, constants, blocked, tolerance, what);
+  compare_with_reference(c, kernel, (how){.constants = constants}, blocked, tolerance, what);
   case_end(c);
+}
+
+/* Rounds all inputs to bfloat16, but vectors: those stay float in steps that are not. */
+static inline void round_inputs(op_case *c) {
+  for (size_t i = 0; i < c->input_count; i++) {
+    if (c->inputs[i] == NULL || c->inputs[i]->rank < 2) continue;
+    float *values = c->inputs[i]->data;
+    for (size_t k = 0; k < c->inputs[i]->count; k++) values[k] = pleat_bf16_to_f32(pleat_f32_to_bf16(values[k]));
+  }
 }
 
 /* The kernel declines with these words. Ends the case. */

@@ -22,14 +22,19 @@ static void check(const char *op, int way, bool second, int64_t channels, uint64
   case_input(&c, second ? a : b);
   case_ready(&c, "");
   pleat_tensor *expected = run_kernel(&c, reference_kernel(&c), (how){.constants = ~0u, .no_layouts = true}, NULL);
+  const unsigned blocked = way == 0 ? 3u : second ? 2u : 1u;
   for (c.threads = 1; c.threads <= 3; c.threads++) {
-    const how how = {.blocked = way == 0 ? 3u : second ? 2u : 1u, .lanes = pleat_x86_code_of_cpu()->lanes};
+    const how how = {.blocked = blocked, .lanes = pleat_x86_code_of_cpu()->lanes};
     pleat_tensor *found = run_kernel(&c, &pleat_x86_binary_blocks, how, NULL);
     ck_assert_msg(found != NULL, "%s declines: %s", what, c.error.message);
     ck_assert_mem_eq(found->data, expected->data, pleat_bytes(expected));
     pleat_tensor_release(found);
   }
   pleat_tensor_release(expected);
+  if (pleat_x86_code_for(true) != NULL) {
+    round_inputs(&c);
+    compare_with_reference(&c, &pleat_x86_binary_blocks, (how){.blocked = blocked, .bf16 = true}, blocked, 0, what);
+  }
   case_end(&c);
 }
 

@@ -1,10 +1,9 @@
 /* Our own convolutions for x86 against the reference kernel: channel tails, groups, strides, dilations, uneven padding,
  * fused addends and activations, both ways of cutting Winograd's work, and its error bound. Runs once per instruction
  * set (tests/CMakeLists.txt). */
-#include "conv_case.h"
-#include "ops/x86/x86.h"
+#include "x86_case.h"
 
-static const double TOLERANCE = 1e-5;
+static const double TOLERANCE = 1e-5, WINOGRAD_BF16 = 3e-2;
 enum { WINOGRAD_ERROR = 3 }; /* times the direct algorithm's */
 
 /* A shape that the direct kernel takes. */
@@ -43,7 +42,7 @@ START_TEST(direct) {
     case_begin(&c, "Conv", 22);
     set_inputs(&c, &s, false, i % 2 == 0, &seed);
     add_window(&c, &s);
-    check_against_reference(&c, &pleat_x86_conv_direct, "", ~1u, 1, TOLERANCE, what);
+    check_x86(&c, &pleat_x86_conv_direct, "", ~1u, 1, TOLERANCE, TOLERANCE, what);
   }
 }
 END_TEST
@@ -60,7 +59,7 @@ START_TEST(pointwise) {
     case_begin(&c, "Conv", 22);
     set_inputs(&c, &s, false, true, &seed);
     add_window(&c, &s);
-    check_against_reference(&c, &pleat_x86_conv_direct, "", ~1u, 1, TOLERANCE, what);
+    check_x86(&c, &pleat_x86_conv_direct, "", ~1u, 1, TOLERANCE, TOLERANCE, what);
   }
 }
 END_TEST
@@ -81,14 +80,14 @@ START_TEST(short_lines) {
     case_begin(&c, "Conv", 22);
     set_inputs(&c, &s, false, true, &seed);
     add_window(&c, &s);
-    check_against_reference(&c, &pleat_x86_conv_direct, "", ~1u, 1, TOLERANCE, what);
+    check_x86(&c, &pleat_x86_conv_direct, "", ~1u, 1, TOLERANCE, TOLERANCE, what);
   }
 }
 END_TEST
 
 /* Some tiles, an odd size, uneven padding; large filters, whose inputs all threads share; more tiles than one run. */
 START_TEST(winograd) {
-  static const int64_t shapes[][5] = {{32, 32, 12, 1, 1},   {48, 40, 17, 2, 1},   {64, 80, 30, 7, 1},
+  static const int64_t shapes[][5] = {{40, 32, 12, 1, 1},   {48, 40, 17, 2, 1},   {64, 80, 30, 7, 1},
                                       {33, 65, 14, 1, 1},   {128, 144, 19, 2, 1}, {256, 112, 14, 7, 1},
                                       {128, 144, 53, 7, 2}, {100, 120, 55, 2, 2}, {256, 250, 27, 1, 2}};
   uint64_t seed = 21;
@@ -104,7 +103,7 @@ START_TEST(winograd) {
       case_begin(&c, "Conv", 22);
       set_inputs(&c, &s, false, i % 2 == 0, &seed);
       add_window(&c, &s);
-      check_against_reference(&c, &pleat_x86_conv_winograd, "", ~1u, 1, 5 * TOLERANCE, what);
+      check_x86(&c, &pleat_x86_conv_winograd, "", ~1u, 1, 5 * TOLERANCE, WINOGRAD_BF16, what);
     }
   }
 }
@@ -139,8 +138,8 @@ START_TEST(fused) {
     case_string(&c, "activation", name);
     case_float(&c, "activation_alpha", strcmp(name, "Clip") == 0 ? -0.5f : 0.2f);
     case_float(&c, "activation_beta", 0.7f);
-    check_against_reference(&c, is_winograd ? &pleat_x86_conv_winograd : &pleat_x86_conv_direct, "pleat", ~9u,
-                            1 | (addend ? 8 : 0), 5 * TOLERANCE, name);
+    check_x86(&c, is_winograd ? &pleat_x86_conv_winograd : &pleat_x86_conv_direct, "pleat", ~9u, 1 | (addend ? 8 : 0),
+              5 * TOLERANCE, is_winograd ? 2 * WINOGRAD_BF16 : TOLERANCE, name);
   }
 }
 END_TEST
@@ -292,7 +291,7 @@ START_TEST(not_finite) {
     ((float *)c.inputs[0]->data)[100] = i % 2 == 0 ? NAN : INFINITY;
     add_window(&c, &s);
     case_string(&c, "activation", "Relu");
-    check_against_reference(&c, &pleat_x86_conv_direct, "pleat", ~9u, 1, TOLERANCE, "not finite");
+    check_x86(&c, &pleat_x86_conv_direct, "pleat", ~9u, 1, TOLERANCE, TOLERANCE, "not finite");
   }
 }
 END_TEST
@@ -307,27 +306,35 @@ START_TEST(winograd_not_finite) {
   ((float *)c.inputs[0]->data)[200] = INFINITY;
   add_window(&c, &s);
   case_ready(&c, "");
-  pleat_tensor *found = run_kernel(&c, &pleat_x86_conv_winograd, (how){.constants = ~1u}, NULL);
-  ck_assert_msg(found != NULL, "%s", c.error.message);
-  pleat_tensor_release(found);
+  for (int bf16 = 0; bf16 < 2 && pleat_x86_code_for(bf16 == 1) != NULL; bf16++) {
+    pleat_tensor *found = run_kernel(&c, &pleat_x86_conv_winograd, (how){.constants = ~1u, .bf16 = bf16 == 1}, NULL);
+    ck_assert_msg(found != NULL, "%s", c.error.message);
+    pleat_tensor_release(found);
+  }
   case_end(&c);
 }
 END_TEST
 
-START_TEST(winograd_error) {
+static void check_winograd_error(bool bf16) {
   static const int64_t shapes[][4] = {{32, 32, 28, 1}, {64, 64, 28, 1},  {128, 48, 29, 1},  {160, 64, 14, 1},
                                       {33, 40, 30, 1}, {512, 64, 14, 1}, {128, 128, 56, 2}, {256, 256, 27, 2}};
+  const double most = bf16 ? 1e-2 : 1e-5, most_plain = bf16 ? 4e-3 : 2e-6;
   uint64_t seed = 1;
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
     const shape s = square_shape(shapes[i][0], shapes[i][1], shapes[i][2], 3, (int)shapes[i][3], 1);
     double fast, plain;
-    conv_errors(&s, &pleat_x86_conv_winograd, &pleat_x86_conv_direct, &seed, &fast, &plain);
-    printf("%dx%d at %d, stride %d: %.2g, direct %.2g, %.1f times\n", (int)shapes[i][0], (int)shapes[i][1],
-           (int)shapes[i][2], (int)shapes[i][3], fast, plain, fast / plain);
-    ck_assert_msg(fast <= WINOGRAD_ERROR * plain && fast < 1e-5, "Winograd's error is %g, the direct one %g", fast,
+    conv_errors(&s, &pleat_x86_conv_winograd, &pleat_x86_conv_direct, bf16, &seed, &fast, &plain);
+    printf("%dx%d at %d, stride %d%s: %.2g, direct %.2g, %.1f times\n", (int)shapes[i][0], (int)shapes[i][1],
+           (int)shapes[i][2], (int)shapes[i][3], bf16 ? " in bfloat16" : "", fast, plain, fast / plain);
+    ck_assert_msg(fast <= WINOGRAD_ERROR * plain && fast < most, "Winograd's error is %g, the direct one %g", fast,
                   plain);
-    ck_assert_msg(plain < 2e-6, "the direct algorithm's error is %g", plain);
+    ck_assert_msg(plain < most_plain, "the direct algorithm's error is %g", plain);
   }
+}
+
+START_TEST(winograd_error) {
+  check_winograd_error(false);
+  if (pleat_x86_code_for(true) != NULL) check_winograd_error(true);
 }
 END_TEST
 
