@@ -5,6 +5,7 @@
 
 #include "core/memory.h"
 #include "core/parallel.h"
+#include "core/shape.h"
 #include "core/small_float.h"
 #include "ops/conv.h"
 #include "ops/conv_shape.h"
@@ -25,27 +26,30 @@ static bool activation_of(const pleat_call *call, pleat_x86_activation *out_acti
          (slopes->count == 1 || slopes->count == (size_t)call->outputs[0]->dims[1]);
 }
 
-static const char *refuse_any(const pleat_call *call, bool knows_scale, bool knows_mean) {
+/* What not every kernel takes: a scaled input, the mean of the result, and fewer channels of it than a vector holds. */
+enum { SCALE = 1, MEAN = 2, NARROW = 4 };
+
+static const char *refuse_any(const pleat_call *call, unsigned taken) {
   const pleat_x86_code *code = pleat_x86_code_for(call->bf16);
   const pleat_tensor *x = call->inputs[PLEAT_X86_X], *w = call->inputs[PLEAT_X86_W], *b = pleat_in(call, PLEAT_X86_B);
   const pleat_tensor *y = call->outputs[0];
   pleat_x86_activation activation;
   if (code == NULL) return PLEAT_X86_NO_CODE;
   if (call->wanted == NULL) return "only where layouts are planned";
-  if (pleat_conv_is_scaled(call) && !knows_scale) return "a scaled input";
-  if (pleat_conv_gives_mean(call) && !knows_mean) return "not with the mean of the result";
+  if (pleat_conv_is_scaled(call) && (taken & SCALE) == 0) return "a scaled input";
+  if (pleat_conv_gives_mean(call) && (taken & MEAN) == 0) return "not with the mean of the result";
   if (x->rank < 3 || x->rank > 4) return "not for this number of dimensions";
   if (x->count == 0 || w->count == 0 || y->count == 0) return "an empty tensor";
   if (!pleat_call_is_constant(call, PLEAT_X86_W)) return "the weight is not constant";
   if (b != NULL && b->data == NULL) return "the bias is not constant";
-  if (y->dims[1] < code->lanes) return "fewer channels than a vector holds";
+  if (y->dims[1] < code->lanes && (taken & NARROW) == 0) return "fewer channels than a vector holds";
   if (!activation_of(call, &activation)) return "not with this activation";
   if (y->dims[1] % code->lanes != 0 && !pleat_x86_keeps_zero(&activation)) return "its activation does not keep zero";
   return NULL;
 }
 
 const char *pleat_x86_refuse_conv(const pleat_call *call, bool knows_scale) {
-  const char *reason = refuse_any(call, knows_scale, false);
+  const char *reason = refuse_any(call, knows_scale ? SCALE : 0);
   if (reason != NULL) return reason;
   const pleat_tensor *w = call->inputs[PLEAT_X86_W];
   const int lanes = pleat_x86_code_for(call->bf16)->lanes;
@@ -57,11 +61,15 @@ const char *pleat_x86_refuse_conv(const pleat_call *call, bool knows_scale) {
 }
 
 const char *pleat_x86_refuse_depthwise(const pleat_call *call) {
-  return is_depthwise(call) ? refuse_any(call, false, true) : "not depthwise";
+  return is_depthwise(call) ? refuse_any(call, MEAN) : "not depthwise";
 }
 
 const char *pleat_x86_refuse_planes(const pleat_call *call) {
-  const char *reason = refuse_any(call, false, false);
+  /* A result of few channels leaves lanes idle, and has them in memory. With so many taps a result that is little of
+   * the time, and oneDNN's code is no faster, but megabytes long. */
+  enum { MANY_TAPS = 64 };
+  const pleat_tensor *w = call->inputs[PLEAT_X86_W];
+  const char *reason = refuse_any(call, pleat_volume(w->dims, 1, w->rank) >= MANY_TAPS ? NARROW : 0);
   if (reason != NULL) return reason;
   if (call->inputs[PLEAT_X86_X]->dims[1] >= pleat_x86_code_for(call->bf16)->lanes)
     return "as many channels as a vector holds";

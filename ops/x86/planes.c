@@ -20,15 +20,6 @@ typedef struct planes {
   size_t buffer_bytes; /* of one thread */
 } planes;
 
-static const char *supports(const pleat_call *call) {
-  const char *reason = pleat_x86_refuse_planes(call);
-  if (reason != NULL) return reason;
-  const int64_t *strides = NULL;
-  const size_t count = pleat_attr_ints(call->node, "strides", &strides);
-  if (count > 0 && strides[count - 1] > 2) return "a stride above 2";
-  return NULL;
-}
-
 /* ---- preparing ---- */
 
 /* Taps that one product takes. */
@@ -151,12 +142,13 @@ static void set_next(const planes *p, const float *x, int first, int lines, plea
 static void run_group(const planes *p, const void *buffer, const float *x, const void *z, void *y, int first,
                       int count) {
   const pleat_x86_conv *conv = &p->conv;
-  const int lanes = conv->code->lanes;
+  const int lanes = conv->code->lanes, stride = conv->stride[1];
   const ptrdiff_t plane = pleat_x86_out_plane(conv), line = (ptrdiff_t)conv->out_width * lanes;
   pleat_x86_planes row = {.offsets = p->offsets,
                           .steps = p->steps,
                           .singles = p->singles,
                           .width = conv->out_width,
+                          .stride = stride,
                           .activation = &conv->activation};
   set_next(p, x, (first + count) * conv->stride[0] - conv->pad_begin[0], count * ((conv->out_blocks + 1) / 2), &row);
   for (int block = 0; block < conv->out_blocks; block += 2) {
@@ -170,7 +162,7 @@ static void run_group(const planes *p, const void *buffer, const float *x, const
         row.y[j] = pleat_x86_to(conv->code, y, at);
         row.addend[j] = pleat_x86_at(conv->code, z, at);
       }
-      conv->code->planes[conv->stride[1] - 1][columns - 1](&row);
+      conv->code->planes[stride > 2 ? 2 : stride - 1][columns - 1](&row);
       const int channels = pleat_x86_channels_of(conv, block + columns - 1);
       if (channels < lanes) conv->code->clear_lanes(row.y[columns - 1], conv->out_width, channels);
       row.next += row.next_step;
@@ -218,7 +210,7 @@ const pleat_kernel pleat_x86_planes_conv = {.name = "planes",
                                             .types = PLEAT_M_F32,
                                             .flags = PLEAT_KERNEL_LAYOUTS | PLEAT_KERNEL_BF16,
                                             .inplace = 1u << PLEAT_X86_Z,
-                                            .supports = supports,
+                                            .supports = pleat_x86_refuse_planes,
                                             .prepare = prepare,
                                             .run = run,
                                             .packs = 1u << PLEAT_X86_W};

@@ -107,7 +107,7 @@ typedef struct pleat_x86_planes {
   const void *x;
   const ptrdiff_t *offsets;
   int steps, singles;    /* `steps` without the singles */
-  int width;             /* outputs */
+  int width, stride;     /* outputs; stride: of the input */
   const void *w;         /* [steps and singles][columns][lanes]; bfloat16: pairs */
   const float *bias;     /* [columns][lanes] */
   const void *addend[2]; /* NULL: none */
@@ -191,7 +191,7 @@ typedef struct pleat_x86_code {
   void (*pool_plane)(bool is_max, const void *x, int64_t count, float *y);      /* maximum or mean of vectors */
   void (*scale_line)(const void *x, const float *scale, const float *shift, int64_t count,
                      const pleat_x86_activation *activation, void *y); /* act(x * scale + shift) */
-  pleat_x86_planes_function *planes[2][2];                             /* [stride - 1][columns - 1] */
+  pleat_x86_planes_function *planes[3][2];                             /* [stride - 1, or 2 for any][columns - 1] */
   void (*narrow)(const float *x, void *y, size_t count);               /* numbers of floats */
   /* [kernel width / 2][stride of the width - 1]: odd widths */
   pleat_x86_depthwise_function *depthwise[PLEAT_X86_DEPTHWISE_WIDEST / 2 + 1][PLEAT_X86_DEPTHWISE_STRIDE];
@@ -235,7 +235,7 @@ enum { PLEAT_X86_X, PLEAT_X86_W, PLEAT_X86_B, PLEAT_X86_Z, PLEAT_X86_S, PLEAT_X8
  * constant weights and one or two spatial axes; with a scaled input where the kernel knows of that. */
 const char *pleat_x86_refuse_conv(const pleat_call *call, bool knows_scale);
 /* The same for depthwise ones, which may be asked for the mean of their result, and for those of fewer input channels
- * than a vector holds, which pleat_x86_refuse_conv refuses. */
+ * than a vector holds, which pleat_x86_refuse_conv refuses; those may have as few output channels. */
 const char *pleat_x86_refuse_depthwise(const pleat_call *call);
 const char *pleat_x86_refuse_planes(const pleat_call *call);
 /* A depthwise one with all that depthwise.c declines. */
