@@ -11,8 +11,6 @@
 #include "session.h"
 #include "text.h"
 
-enum { DEFAULT_CHECKS = 3 };
-
 typedef struct fold_args {
   cli_args base;
   cli_list only, skip, shapes;
@@ -22,7 +20,7 @@ typedef struct fold_args {
   bool dry_run, no_check, explain, duplicate, freeze_inputs, no_record;
 } fold_args;
 
-static const fold_args defaults = {.check = DEFAULT_CHECKS};
+static const fold_args defaults = {.check = 0 /* the library's rule */};
 
 static const cli_option options[] = {
     {"dry-run", 'n', NULL, CLI_FLAG, offsetof(fold_args, dry_run), "only say what would be done; OUT is not needed", 0,
@@ -40,7 +38,7 @@ static const cli_option options[] = {
     {"no-record", 0, NULL, CLI_FLAG, offsetof(fold_args, no_record),
      "leave out the record of replaced values in the model's metadata", 0, 0},
     {"check", 0, "N", CLI_OPTIONAL_INT, offsetof(fold_args, check),
-     "compare on N random inputs (default 3) before writing; see above", 1, 1000000},
+     "compare on N random inputs before writing, see above (default 3; 24 in doubt)", 1, 1000000},
     {"no-check", 0, NULL, CLI_FLAG, offsetof(fold_args, no_check), "write without comparing", 0, 0},
     {"tolerance", 0, "T", CLI_REAL, offsetof(fold_args, tolerance),
      "error that is always allowed, as a part of an output's range\n"

@@ -8,7 +8,7 @@
 
 #include "validate/validate_private.h"
 
-enum { DEFAULT_RUNS = 3, LIMIT_RUNS = 1000000 };
+enum { DEFAULT_RUNS = 3, DOUBTFUL_RUNS = 24, LIMIT_RUNS = 1000000 };
 
 /* The public report with the memory it points to. */
 typedef struct owned_report {
@@ -20,6 +20,7 @@ typedef struct checker {
   pleat_check_options options;
   pleat_session_options original_options, folded_options;
   const char *folded_name; /* in reasons: "the folded model" */
+  bool may_run_more;       /* the caller did not say how often */
   pleat_arena *arena;      /* the report's */
   owned_report *owned;
   pleat_session *original, *folded, *oracle;
@@ -195,6 +196,25 @@ fail:
   return status;
 }
 
+static double tolerance_of(const checker *c, const pleat_check_output *output) {
+  return c->options.tolerance > 0 ? c->options.tolerance : fmax(c->tolerance, pleat_check_tolerance(output->dtype));
+}
+
+/* Whether an output misses its limit by no more than luck may explain, where that limit is twice the original's error:
+ * of a few inputs, often a single element has the largest (a saturated Sigmoid's, whose values span powers of ten). */
+static bool is_doubtful(const checker *c) {
+  const double luck = 4;
+  bool is_missed = false;
+  for (size_t i = 0; i < c->output_count; i++) {
+    const pleat_check_output *output = &c->outputs[i];
+    const double limit = pleat_check_limit(output, tolerance_of(c, output));
+    if (output->folded.max_abs <= limit) continue;
+    if (!(output->folded.max_abs <= luck * limit) || limit > 2 * output->original.max_abs) return false;
+    is_missed = true;
+  }
+  return is_missed;
+}
+
 static pleat_status run_times(checker *c) {
   pleat_status status = PLEAT_OK;
   pleat_tensor **inputs = calloc(c->input_count + 1, sizeof(pleat_tensor *)), **outputs = NULL;
@@ -210,6 +230,7 @@ static pleat_status run_times(checker *c) {
     }
     if (status == PLEAT_OK) status = run_all(c, inputs, outputs);
     outputs = NULL;
+    if (c->may_run_more && i + 1 == DEFAULT_RUNS && is_doubtful(c)) c->options.runs = DOUBTFUL_RUNS;
   }
   release_all(inputs, c->input_count);
   return status;
@@ -257,10 +278,7 @@ static pleat_status conclude(checker *c) {
   report->output_count = c->output_count;
   for (size_t i = 0; i < c->output_count; i++) {
     pleat_check_output *output = &c->outputs[i];
-    const double own = fmax(c->tolerance, pleat_check_tolerance(output->dtype));
-    if (output->reason == NULL || output->passed) {
-      pleat_check_judge(c->arena, output, c->options.tolerance > 0 ? c->options.tolerance : own);
-    }
+    if (output->reason == NULL || output->passed) pleat_check_judge(c->arena, output, tolerance_of(c, output));
     if (output->passed || report->reason != NULL) continue;
     report->reason = pleat_arena_printf(c->arena, "output '%s': %s", output->name, output->reason);
     if (report->reason == NULL) return PLEAT_OOM(c->error);
@@ -302,7 +320,8 @@ static pleat_status run_check(checker *c, const pleat_model *original, const ple
                       "runs is %d and tolerance %g: expected 0 to %d runs, and a tolerance of at least 0",
                       c->options.runs, c->options.tolerance, LIMIT_RUNS);
   }
-  if (c->options.runs == 0) c->options.runs = DEFAULT_RUNS;
+  c->may_run_more = c->options.runs == 0;
+  if (c->may_run_more) c->options.runs = DEFAULT_RUNS;
   c->original_options.threads = c->folded_options.threads = c->options.threads;
   c->arena = pleat_arena_create();
   c->owned = c->arena != NULL ? pleat_arena_alloc(c->arena, sizeof *c->owned) : NULL;

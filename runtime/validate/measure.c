@@ -145,12 +145,16 @@ bool pleat_check_measure(pleat_arena *arena, pleat_check_output *output, const p
 
 /* ---- the verdict ---- */
 
+double pleat_check_limit(const pleat_check_output *output, double tolerance) {
+  /* An output that is all zero has no range to be a part of. */
+  return fmax(2 * output->original.max_abs, tolerance * (output->range > 0 ? output->range : 1));
+}
+
 void pleat_check_judge(pleat_arena *arena, pleat_check_output *output, double tolerance) {
   const pleat_check_error *original = &output->original, *folded = &output->folded;
   const uint64_t unequal_limit = 2 * original->unequal + output->count / 1000;
   const char *reason = output->reason != NULL ? output->reason : "";
-  /* An output that is all zero has no range to be a part of. */
-  output->limit = fmax(2 * original->max_abs, tolerance * (output->range > 0 ? output->range : 1));
+  output->limit = pleat_check_limit(output, tolerance);
   output->passed = true;
   output->reason = reason;
   if (!(folded->max_abs <= output->limit)) {

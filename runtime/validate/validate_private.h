@@ -30,6 +30,8 @@ double pleat_check_tolerance(pleat_dtype dtype);
 bool pleat_check_measure(pleat_arena *arena, pleat_check_output *output, const pleat_tensor *original,
                          const pleat_tensor *folded, const pleat_tensor *oracle);
 
+/* The largest error that the folded model's output may have: twice the original's, or that part of the range. */
+double pleat_check_limit(const pleat_check_output *output, double tolerance);
 /* Fills in limit, passed and reason. */
 void pleat_check_judge(pleat_arena *arena, pleat_check_output *output, double tolerance);
 

@@ -114,6 +114,50 @@ START_TEST(a_wrong_fold_is_refused) {
 }
 END_TEST
 
+/* exp((x * 80 + 10^4) - 10^4 + shift): the sum rounds by up to 2^-11, and so does the result, in parts of itself. */
+static pleat_model *rough_exp(double shift) {
+  const double factor = 80, far = 10000;
+  builder b = build_begin(8, MODEL_OPSET);
+  model_input(&b, "x", PLEAT_FLOAT, "64");
+  model_init(&b, "f", PLEAT_FLOAT, "", &factor);
+  model_init(&b, "far", PLEAT_FLOAT, "", &far);
+  model_init(&b, "shift", PLEAT_FLOAT, "", &shift);
+  model_node(&b, "Mul", "mul", "x,f", "a");
+  model_node(&b, "Add", "add", "a,far", "b");
+  model_node(&b, "Sub", "sub", "b,far", "c");
+  model_node(&b, "Add", "move", "c,shift", "d");
+  model_node(&b, "Exp", "exp", "d", "y");
+  model_output(&b, "y", PLEAT_FLOAT, "64");
+  return build_model(&b);
+}
+
+/* A limit of twice the original's error that is missed by little is looked at on more inputs, unless the caller said on
+ * how many; what is wrong all the time stays refused, and so does what is far off, or off a limit that has no luck. */
+START_TEST(doubt_takes_more_runs) {
+  static const struct {
+    double shift;
+    int asked, runs;
+  } cases[] = {{0x1p-10, 0, 24}, {0x1p-10, 3, 3}, {0x1p-6, 0, 3}};
+  pleat_model *original = rough_exp(0), *twice = times(2, "y"), *more = times(2 + 0x1p-15, "y");
+  for (int i = 0; i < 3; i++) {
+    pleat_model *wrong = rough_exp(cases[i].shift);
+    pleat_check_report *report = check(original, wrong, (pleat_check_options){.runs = cases[i].asked});
+    assert_refused(report, "above the limit");
+    ck_assert_int_eq(report->runs, cases[i].runs);
+    ck_assert_uint_eq(report->outputs[0].count, 64 * (uint64_t)cases[i].runs);
+    pleat_check_report_destroy(report);
+    pleat_model_release(wrong);
+  }
+  pleat_check_report *report = check(twice, more, (pleat_check_options){0}); /* 1.5 times what the range allows */
+  assert_refused(report, "above the limit");
+  ck_assert_int_eq(report->runs, 3);
+  pleat_check_report_destroy(report);
+  pleat_model_release(more);
+  pleat_model_release(twice);
+  pleat_model_release(original);
+}
+END_TEST
+
 START_TEST(no_more_than_a_float16_model_can) {
   pleat_model *original = conv_bn(PLEAT_FLOAT16, "1,2,4,4", "3,2,3,3");
   builder b = conv_bn_builder(PLEAT_FLOAT16, "1,2,4,4", "3,2,3,3");
@@ -352,6 +396,7 @@ Suite *make_suite(void) {
   TCase *tcase = tcase_create("verdicts");
   tcase_add_loop_test(tcase, a_right_fold_passes, 0, 3);
   tcase_add_test(tcase, a_wrong_fold_is_refused);
+  tcase_add_test(tcase, doubt_takes_more_runs);
   tcase_add_test(tcase, no_more_than_a_float16_model_can);
   tcase_add_test(tcase, what_is_not_finite_is_refused);
   tcase_add_test(tcase, integers_are_counted);
