@@ -65,11 +65,12 @@ const char *pleat_x86_refuse_depthwise(const pleat_call *call) {
 }
 
 const char *pleat_x86_refuse_planes(const pleat_call *call) {
-  /* A result of few channels leaves lanes idle, and has them in memory. With so many taps a result that is little of
-   * the time, and oneDNN's code is no faster, but megabytes long. */
-  enum { MANY_TAPS = 64 };
+  /* A result of one or two channels leaves lanes idle, and has them in memory. With so many taps a result that is
+   * little of the time, and oneDNN's code is no faster, but megabytes long; with 8 channels it is faster. */
+  enum { MANY_TAPS = 64, FEW = 2 };
   const pleat_tensor *w = call->inputs[PLEAT_X86_W];
-  const char *reason = refuse_any(call, pleat_volume(w->dims, 1, w->rank) >= MANY_TAPS ? NARROW : 0);
+  const bool is_narrow = w->dims[0] <= FEW && pleat_volume(w->dims, 1, w->rank) >= MANY_TAPS;
+  const char *reason = refuse_any(call, is_narrow ? NARROW : 0);
   if (reason != NULL) return reason;
   if (call->inputs[PLEAT_X86_X]->dims[1] >= pleat_x86_code_for(call->bf16)->lanes)
     return "as many channels as a vector holds";

@@ -126,12 +126,11 @@ START_TEST(not_finite) {
 }
 END_TEST
 
-/* Fewer output channels than a vector holds, where there are many taps. */
+/* One or two output channels, where there are many taps. */
 START_TEST(narrow) {
-  static const int64_t filters[] = {1, 3, 7, 8, 15};
   uint64_t seed = 6;
   for (int i = 0; i < 15; i++) {
-    shape s = square_shape(i % 3 == 0 ? 7 : 3, filters[i % 5], 20 + i, 7, 1 + i % 3, i % 4);
+    shape s = square_shape(i % 3 == 0 ? 7 : 3, 1 + i % 2, 20 + i, 7, 1 + i % 3, i % 4);
     s.kernel[0] = 5;
     s.batch = 1 + i % 2;
     check(&s, i % 2 == 0, &seed);
