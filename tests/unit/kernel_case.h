@@ -3,6 +3,8 @@
 #ifndef PLEAT_TESTS_KERNEL_CASE_H
 #define PLEAT_TESTS_KERNEL_CASE_H
 
+#include <stdio.h>
+
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "op_case.h"
@@ -196,9 +198,10 @@ static inline double relative_error(const pleat_tensor *found, const pleat_tenso
   return size > 0 ? sqrt(wrong / size) : sqrt(wrong);
 }
 
-/* Every element within `tolerance` of the expected one, relative to the largest one, but at least 1. */
-static inline void check_close(const pleat_tensor *found, const pleat_tensor *expected, double tolerance,
-                               const char *what) {
+/* Every element within `tolerance` of the expected one, relative to the largest one, but at least 1; and within
+ * `rounding` of its own size beyond that. */
+static inline void check_within(const pleat_tensor *found, const pleat_tensor *expected, double tolerance,
+                                double rounding, const char *what) {
   double scale = 1;
   ck_assert(pleat_same_shape(found, expected));
   for (size_t i = 0; i < found->count; i++) {
@@ -207,24 +210,22 @@ static inline void check_close(const pleat_tensor *found, const pleat_tensor *ex
   for (size_t i = 0; i < found->count; i++) {
     const double a = element(found, i), e = element(expected, i);
     if (a == e || (isnan(a) && isnan(e))) continue;
-    if (!(fabs(a - e) <= tolerance * scale)) ck_abort_msg("%s: element %zu is %.9g, expected %.9g", what, i, a, e);
+    if (!(fabs(a - e) <= tolerance * scale + rounding * (isfinite(e) ? fabs(e) : 0)))
+      ck_abort_msg("%s: element %zu is %.9g, expected %.9g", what, i, a, e);
   }
+}
+
+static inline void check_close(const pleat_tensor *found, const pleat_tensor *expected, double tolerance,
+                               const char *what) {
+  check_within(found, expected, tolerance, 0, what);
 }
 
 /* The same, but that each element was rounded to bfloat16 at the end. */
 static inline void check_rounded(const pleat_tensor *found, const pleat_tensor *expected, double tolerance,
                                  const char *what) {
-  double scale = 1;
-  ck_assert(pleat_same_shape(found, expected));
-  for (size_t i = 0; i < found->count; i++) {
-    if (isfinite(element(expected, i)) && fabs(element(expected, i)) > scale) scale = fabs(element(expected, i));
-  }
-  for (size_t i = 0; i < found->count; i++) {
-    const double a = element(found, i), e = element(expected, i);
-    if (a == e || (isnan(a) && isnan(e))) continue;
-    if (!(fabs(a - e) <= tolerance * scale + 0x1p-8 * fabs(e)))
-      ck_abort_msg("%s in bfloat16: element %zu is %.9g, expected %.9g", what, i, a, e);
-  }
+  char text[512];
+  snprintf(text, sizeof text, "%s in bfloat16", what);
+  check_within(found, expected, tolerance, 0x1p-8, text);
 }
 
 /* The fast kernel `kernel` against what is expected, with 1, 2 and 3 threads; bitwise repeatable. It must not decline.
