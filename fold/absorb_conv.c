@@ -141,14 +141,9 @@ static pleat_status up_conv(pleat_push *push, pleat_node *node, const pleat_affi
 /* ---- from below ---- */
 
 static bool has_padding(const pleat_node *node) {
-  const int64_t *pads = NULL;
-  size_t count = pleat_attr_ints(node, "pads", &pads);
   if (strncmp(pleat_attr_string(node, "auto_pad"), "SAME", 4) == 0) return true;
   if (strcmp(pleat_attr_string(node, "auto_pad"), "VALID") == 0) return false;
-  for (size_t i = 0; i < count; i++) {
-    if (pads[i] != 0) return true;
-  }
-  return false;
+  return !pleat_attr_ints_all(node, "pads", 0);
 }
 
 /* What a constant t_c on every input channel adds to each output channel, all taps inside: sum of W t_c. */

@@ -64,15 +64,10 @@ static bool scales(const pleat_value *x, const pleat_value *s) {
 /* A product for each position: no window, no padding, no groups. */
 static bool is_pointwise(const pleat_node *conv) {
   const pleat_shape *w = &conv->inputs[1]->shape;
-  const int64_t *pads = NULL;
-  const size_t count = pleat_attr_ints(conv, "pads", &pads);
   for (int i = 2; i < w->rank; i++) {
     if (w->dims[i].value != 1) return false;
   }
-  for (size_t i = 0; i < count; i++) {
-    if (pads[i] != 0) return false;
-  }
-  return w->rank > 2 && pleat_attr_int(conv, "group") == 1;
+  return w->rank > 2 && pleat_attr_ints_all(conv, "pads", 0) && pleat_attr_int(conv, "group") == 1;
 }
 
 static pleat_status fuse_scale(pleat_pass_context *ctx, pleat_node *conv, bool *changed) {

@@ -63,12 +63,10 @@ static pleat_status pass_max(const passage *p) {
 }
 
 static bool averages_padding(const pleat_node *node) {
-  const int64_t *pads = NULL;
-  size_t count = pleat_attr_ints(node, "pads", &pads);
   const char *automatic = pleat_attr_string(node, "auto_pad");
-  bool padded = strncmp(automatic, "SAME", 4) == 0 ||
-                (pleat_attr_present(node, "ceil_mode") && pleat_attr_int(node, "ceil_mode") != 0);
-  for (size_t i = 0; i < count; i++) padded = padded || pads[i] != 0;
+  const bool padded = strncmp(automatic, "SAME", 4) == 0 ||
+                      (pleat_attr_present(node, "ceil_mode") && pleat_attr_int(node, "ceil_mode") != 0) ||
+                      !pleat_attr_ints_all(node, "pads", 0);
   return padded &&
          (!pleat_attr_present(node, "count_include_pad") ? false : pleat_attr_int(node, "count_include_pad") != 0);
 }

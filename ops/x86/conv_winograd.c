@@ -80,20 +80,11 @@ static double winograd_time(const extent *e, const pleat_x86_winograd *code) {
          tiles * points * (e->in * point_cycles + e->out * result_cycles);
 }
 
-static bool all_are(const pleat_node *node, const char *name, int64_t value) {
-  const int64_t *values = NULL;
-  const size_t count = pleat_attr_ints(node, name, &values);
-  for (size_t i = 0; i < count; i++) {
-    if (values[i] != value) return false;
-  }
-  return true;
-}
-
 /* Of both axes; 0: they differ. */
 static int64_t stride_of(const pleat_node *node) {
   const int64_t *strides = NULL;
   if (pleat_attr_ints(node, "strides", &strides) == 0) return 1;
-  return all_are(node, "strides", strides[0]) ? strides[0] : 0;
+  return pleat_attr_ints_all(node, "strides", strides[0]) ? strides[0] : 0;
 }
 
 /* The size of tiles that is worth it; NULL: none. */
@@ -128,7 +119,7 @@ static const char *supports(const pleat_call *call) {
   const pleat_tensor *w = call->inputs[PLEAT_X86_W];
   if (call->exact) return "exact results were asked for";
   if (w->rank != 4 || w->dims[2] != 3 || w->dims[3] != 3) return "its kernel is not 3x3";
-  if (!all_are(call->node, "dilations", 1)) return "dilations";
+  if (!pleat_attr_ints_all(call->node, "dilations", 1)) return "dilations";
   if (stride_of(call->node) != 1 && stride_of(call->node) != 2) return "its strides are neither 1 nor 2";
   if (pleat_attr_int(call->node, "group") != 1) return "groups";
   return choose(call) != NULL ? NULL : "the direct algorithm is faster here";

@@ -34,11 +34,7 @@ static const char *refuse(const pleat_call *call, int64_t samples, int64_t count
 static const char *supports_conv(const pleat_call *call) {
   enum { MOST_FLOATS = 512 * 1024 };
   const pleat_tensor *x = call->inputs[GEMM_A], *w = call->inputs[GEMM_B], *y = call->outputs[0];
-  const int64_t *pads = NULL;
-  const size_t pad_count = pleat_attr_ints(call->node, "pads", &pads);
-  for (size_t i = 0; i < pad_count; i++) {
-    if (pads[i] != 0) return "padding";
-  }
+  if (!pleat_attr_ints_all(call->node, "pads", 0)) return "padding";
   for (int i = 2; i < x->rank; i++) {
     if (x->dims[i] != 1 || w->dims[i] != 1 || y->dims[i] != 1) return "more than a single position";
   }

@@ -59,6 +59,15 @@ size_t pleat_attr_ints(const pleat_node *node, const char *name, const int64_t *
   return attr != NULL ? attr->count : 0;
 }
 
+bool pleat_attr_ints_all(const pleat_node *node, const char *name, int64_t value) {
+  const int64_t *values = NULL;
+  const size_t count = pleat_attr_ints(node, name, &values);
+  for (size_t i = 0; i < count; i++) {
+    if (values[i] != value) return false;
+  }
+  return true;
+}
+
 size_t pleat_attr_floats(const pleat_node *node, const char *name, const float **out_values) {
   const pleat_attr *attr = own_attr(node, name, PLEAT_ATTR_FLOATS);
   *out_values = attr != NULL ? attr->floats : NULL;

@@ -183,6 +183,9 @@ int64_t pleat_attr_int(const pleat_node *node, const char *name);
 float pleat_attr_float(const pleat_node *node, const char *name);
 const char *pleat_attr_string(const pleat_node *node, const char *name); /* "" when absent without default */
 size_t pleat_attr_ints(const pleat_node *node, const char *name, const int64_t **out_values); /* count; 0 when absent */
+/* Whether no number of the list is another than `value`; so, too, when it is absent (pads 0, strides and dilations 1).
+ */
+bool pleat_attr_ints_all(const pleat_node *node, const char *name, int64_t value);
 size_t pleat_attr_floats(const pleat_node *node, const char *name, const float **out_values);
 bool pleat_attr_present(const pleat_node *node, const char *name);
 

@@ -280,8 +280,11 @@ START_TEST(attributes) {
   build_attr_int(&b, concat, "axis", 0);
   concat->attribute[0]->has_type = false; /* as files of IR version 1 do */
   build_attr_float(&b, concat, "unheard_of", 1.5f);
-  Onnx__NodeProto *leaky = build_node(&b, b.graph, "LeakyRelu", "leaky", "z", "l");
-  (void)leaky;
+  Onnx__AttributeProto *mixed = build_attr(&b, concat, "mixed", PLEAT_ATTR_INTS);
+  Onnx__AttributeProto *fours = build_attr(&b, concat, "fours", PLEAT_ATTR_INTS);
+  for (int64_t i = 3; i < 6; i++) ADD(&b, mixed->ints, mixed->n_ints, i < 5 ? 4 : 5);
+  for (int i = 0; i < 3; i++) ADD(&b, fours->ints, fours->n_ints, 4);
+  build_node(&b, b.graph, "LeakyRelu", "leaky", "z", "l");
   pleat_model *model = build_model(&b);
   pleat_graph *graph = import(model, false);
   const pleat_node *node = node_named(graph, "concat");
@@ -289,7 +292,10 @@ START_TEST(attributes) {
   ck_assert(pleat_attr_present(node, "axis"));
   ck_assert(pleat_attr_float(node, "unheard_of") == 1.5f);
   ck_assert_int_eq(pleat_attr_int(node, "unheard_of"), 0);
+  ck_assert(!pleat_attr_ints_all(node, "mixed", 4) && !pleat_attr_ints_all(node, "mixed", 5));
+  ck_assert(pleat_attr_ints_all(node, "fours", 4) && !pleat_attr_ints_all(node, "fours", 5));
   const pleat_node *leaky_node = node_named(graph, "leaky");
+  ck_assert(pleat_attr_ints_all(leaky_node, "fours", 7)); /* absent */
   ck_assert(!pleat_attr_present(leaky_node, "alpha"));
   ck_assert(pleat_attr_float(leaky_node, "alpha") == 0.01f); /* the definition's default */
   const int64_t *ints = NULL;
