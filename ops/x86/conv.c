@@ -40,14 +40,14 @@ typedef struct job {
 static const char *supports(const pleat_call *call) {
   const char *reason = pleat_x86_refuse_conv(call, true);
   if (reason != NULL) return reason;
-  const int64_t *strides = NULL, *pads = NULL, *kernel = call->inputs[PLEAT_X86_W]->dims;
+  const int64_t *strides = NULL, *kernel = call->inputs[PLEAT_X86_W]->dims;
   const size_t count = pleat_attr_ints(call->node, "strides", &strides);
-  const size_t pad_count = pleat_attr_ints(call->node, "pads", &pads);
   if (count > 0 && strides[count - 1] > 2) return "a stride above 2";
   if (!pleat_conv_is_scaled(call)) return NULL;
-  bool is_pointwise = kernel[2] == 1 && kernel[call->inputs[PLEAT_X86_W]->rank - 1] == 1;
-  for (size_t i = 0; i < pad_count; i++) is_pointwise = is_pointwise && pads[i] == 0;
-  return is_pointwise && pleat_attr_int(call->node, "group") == 1 ? NULL : "a scaled input but for a plain product";
+  const bool is_pointwise = kernel[2] == 1 && kernel[call->inputs[PLEAT_X86_W]->rank - 1] == 1;
+  return is_pointwise && pleat_attr_ints_all(call->node, "pads", 0) && pleat_attr_int(call->node, "group") == 1
+             ? NULL
+             : "a scaled input but for a plain product";
 }
 
 /* ---- preparing ---- */
@@ -106,7 +106,8 @@ pleat_status pleat_x86_pack_direct(pleat_call *call, const pleat_x86_conv *conv,
   const size_t taps = (size_t)(conv->kernel[0] * conv->kernel[1]);
   const pleat_x86_weights weights = {.kernel = "x86 direct",
                                      .variant = pleat_x86_has_half(conv),
-                                     .pair_bytes = (size_t)conv->in_blocks * taps * block_bytes(conv, 2),
+                                     .set = 2,
+                                     .block_bytes = (size_t)conv->in_blocks * taps * block_bytes(conv, 1),
                                      .pack = pack_pair};
   return pleat_x86_pack_weights(call, conv, &weights, out_pack);
 }
@@ -228,7 +229,8 @@ static void run_tile(const direct *d, pleat_x86_tile *tile, int first_pair, int 
     const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1;
     tile->w = weights + (size_t)pair * bytes;
     if (count > 0)
-      pleat_x86_fetch_part(tile, (const char *)tile->w + d->fetch_distance, block_bytes(conv, columns), index, count);
+      pleat_x86_fetch_part(tile, (const char *)tile->w + d->fetch_distance, tile->blocks, block_bytes(conv, columns),
+                           index, count);
     tile->bias = bias + 2 * pair * lanes;
     for (int j = 0; j < columns; j++) {
       tile->c[j] = pleat_x86_to(conv->code, y, (2 * pair + j) * plane);

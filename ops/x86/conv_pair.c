@@ -155,7 +155,7 @@ static void make_rows(const pair *p, const float *x, int index, int row, int end
     tile.a = x + (ptrdiff_t)at * lanes;
     for (int j = 0; j < columns; j++) tile.c[j] = to + j * plane + (ptrdiff_t)at * lanes;
     if (p->fetch_distance > 0)
-      pleat_x86_fetch_part(&tile, (const float *)tile.w + p->fetch_distance,
+      pleat_x86_fetch_part(&tile, (const float *)tile.w + p->fetch_distance, tile.blocks,
                            (size_t)(lanes * columns * lanes) * sizeof(float), t, tiles);
     pleat_x86_direct_tile(conv, p->has_half, index, rows, &tile);
   }

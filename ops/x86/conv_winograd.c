@@ -193,7 +193,8 @@ static pleat_status prepare(pleat_call *call) {
   PLEAT_TRY(set_workspace(w, call));
   const pleat_x86_weights weights = {.kernel = "x86 winograd",
                                      .variant = (int)(w->code - conv->code->winograd),
-                                     .pair_bytes = pair_bytes(w),
+                                     .set = 2,
+                                     .block_bytes = pair_bytes(w) / 2,
                                      .pack = pack_pair};
   return pleat_x86_pack_weights(call, conv, &weights, &w->weights);
 }
@@ -245,7 +246,7 @@ static void multiply(const winograd *w, int pair, int columns, int count, const 
       tile.c[0] = products + p * w->output_stride + first * code->lanes;
       tile.c[1] = products + p * w->output_stride + (first + w->run) * code->lanes;
       /* Filters come from far away when there are many: those of the next point meanwhile. */
-      pleat_x86_fetch_part(&tile, (const char *)tile.w + filter, block, g, groups);
+      pleat_x86_fetch_part(&tile, (const char *)tile.w + filter, tile.blocks, block, g, groups);
       code->product[0][columns - 1][rows](&tile);
     }
   }

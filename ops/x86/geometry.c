@@ -159,7 +159,7 @@ typedef struct packing {
   int threads;
 } packing;
 
-/* Pairs of a group from `first` on, whose filters were read. */
+/* Sets of a group from `first` on, whose filters were read. */
 typedef struct packing_run {
   const packing *work;
   int first;
@@ -167,40 +167,42 @@ typedef struct packing_run {
   char *to;
 } packing_run;
 
-static void pack_pair(void *arg, int64_t index, int worker) {
+static void pack_set(void *arg, int64_t index, int worker) {
   const packing_run *run = arg;
   const pleat_x86_weights *weights = run->work->weights;
   const pleat_x86_conv *conv = run->work->conv;
   const size_t filter = (size_t)conv->in_channels * (size_t)(conv->kernel[0] * conv->kernel[1]);
-  const int width = 2 * conv->code->lanes, pair = run->first + (int)index, left = conv->out_channels - pair * width;
-  const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1;
+  const int set = weights->set, width = set * conv->code->lanes, at = run->first + (int)index;
+  const int channels = conv->out_channels - at * width, blocks = conv->out_blocks - at * set;
   (void)worker;
   weights->pack(conv, weights->variant, run->filters + (size_t)index * (size_t)width * filter,
-                left < width ? left : width, columns, run->to + (size_t)index * weights->pair_bytes);
+                channels < width ? channels : width, blocks < set ? blocks : set,
+                run->to + (size_t)index * (size_t)set * weights->block_bytes);
 }
 
-/* Some pairs after another, so that the filters are never there as a whole besides their pack. */
+/* Some sets after another, so that the filters are never there as a whole besides their pack. */
 static pleat_status fill(const pleat_pack_source *source, const void *user, void *pack, pleat_error *error) {
   enum { READ_BYTES = 2 << 20 };
   const packing *work = user;
   const pleat_x86_conv *conv = work->conv;
   const size_t filter = (size_t)conv->in_channels * (size_t)(conv->kernel[0] * conv->kernel[1]);
-  const int width = 2 * conv->code->lanes, pairs = pleat_x86_divide_up(conv->out_blocks, 2);
+  const pleat_x86_weights *weights = work->weights;
+  const int width = weights->set * conv->code->lanes, sets = pleat_x86_divide_up(conv->out_blocks, weights->set);
   const size_t fit = READ_BYTES / sizeof(float) / (filter * (size_t)width) + 1;
-  const int run = fit < (size_t)pairs ? (int)fit : pairs;
+  const int run = fit < (size_t)sets ? (int)fit : sets;
   const size_t bytes = (size_t)run * (size_t)width * filter * sizeof(float);
   float *filters = pleat_block_alloc(bytes);
   if (filters == NULL) return PLEAT_OOM(error);
   for (int group = 0; group < conv->groups; group++) {
-    for (int first = 0; first < pairs; first += run) {
-      const int some = pairs - first < run ? pairs - first : run, left = conv->out_channels - first * width;
+    for (int first = 0; first < sets; first += run) {
+      const int some = sets - first < run ? sets - first : run, left = conv->out_channels - first * width;
       const int count = left < some * width ? left : some * width;
       pleat_pack_read(source, (size_t)(group * conv->out_channels + first * width) * filter, (size_t)count * filter,
                       filters);
-      const size_t pair_bytes = work->weights->pair_bytes;
-      packing_run job = {.work = work, .first = first, .filters = filters};
-      job.to = (char *)pack + (size_t)group * pleat_x86_group_bytes(conv, pair_bytes) + (size_t)first * pair_bytes;
-      pleat_parallel(work->threads, some, pack_pair, &job);
+      const size_t block = (size_t)group * (size_t)conv->out_blocks + (size_t)first * (size_t)weights->set;
+      packing_run job = {
+          .work = work, .first = first, .filters = filters, .to = (char *)pack + block * weights->block_bytes};
+      pleat_parallel(work->threads, some, pack_set, &job);
     }
   }
   pleat_block_free(filters, bytes);
@@ -220,7 +222,7 @@ pleat_status pleat_x86_pack_weights(pleat_call *call, const pleat_x86_conv *conv
   key.groups = conv->groups;
   key.variant = weights->variant;
   const packing work = {.conv = conv, .weights = weights, .threads = call->threads};
-  const size_t bytes = pleat_x86_group_bytes(conv, weights->pair_bytes) * (size_t)conv->groups;
+  const size_t bytes = weights->block_bytes * (size_t)conv->out_blocks * (size_t)conv->groups;
   const pleat_pack_format format = {.key = &key, .key_size = sizeof key, .bytes = bytes, .fill = fill, .user = &work};
   return pleat_call_pack(call, PLEAT_X86_W, &format, out_pack);
 }

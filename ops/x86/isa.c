@@ -30,9 +30,10 @@ const pleat_x86_code *pleat_x86_code_for(bool bf16) {
   return bf16 ? best_bf16 : best;
 }
 
-void pleat_x86_fetch_part(pleat_x86_tile *tile, const void *next, size_t block_bytes, int index, int count) {
+void pleat_x86_fetch_part(pleat_x86_tile *tile, const void *next, int blocks, size_t block_bytes, int index,
+                          int count) {
   enum { LINE = 64 };
   const int lines = (int)(block_bytes / LINE), part = pleat_x86_divide_up(lines, count);
   tile->next_lines = index * part < lines ? part : 0;
-  tile->next = (const char *)next + (ptrdiff_t)index * part * tile->blocks * LINE;
+  tile->next = (const char *)next + (ptrdiff_t)index * part * blocks * LINE;
 }

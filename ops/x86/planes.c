@@ -94,8 +94,10 @@ static pleat_status prepare(pleat_call *call) {
   set_buffer(p);
   if (!set_offsets(p, call->arena)) return PLEAT_OOM(call->error);
   call->workspace_size = (size_t)call->threads * p->buffer_bytes;
-  const pleat_x86_weights weights = {
-      .kernel = "x86 planes", .pair_bytes = 2 * step_bytes(p) * (size_t)(p->steps + p->singles), .pack = pack_pair};
+  const pleat_x86_weights weights = {.kernel = "x86 planes",
+                                     .set = 2,
+                                     .block_bytes = step_bytes(p) * (size_t)(p->steps + p->singles),
+                                     .pack = pack_pair};
   return pleat_x86_pack_weights(call, &p->conv, &weights, &p->weights);
 }
 

@@ -66,13 +66,28 @@ typedef struct pleat_x86_tile {
   int next_lines;
 } pleat_x86_tile;
 
-/* Tile `index` of `count` that share their weights fetches its part of as many weights at `next`, where a block of
- * depth has so many bytes. */
-void pleat_x86_fetch_part(pleat_x86_tile *tile, const void *next, size_t block_bytes, int index, int count);
+/* Tile `index` of `count` that share their weights fetches its part of as many weights at `next`: so many blocks of
+ * depth, each of so many bytes. */
+void pleat_x86_fetch_part(pleat_x86_tile *tile, const void *next, int blocks, size_t block_bytes, int index, int count);
 
 typedef void pleat_x86_tile_function(const pleat_x86_tile *tile);
 
 enum { PLEAT_X86_MAX_ROWS = 14 };
+
+/* Four such tiles, of two halves of the positions by two halves of the channels, by seven products of half the depth
+ * (strassen.inc): product p takes a[p] and offsets[p], and its filters after those of the one before, in `tile`, which
+ * has what they share; its bias is of both halves of the channels. */
+enum { PLEAT_X86_STRASSEN = 7, PLEAT_X86_STRASSEN_KEPT = 4 };
+typedef struct pleat_x86_strassen {
+  pleat_x86_tile tile;
+  const void *a[PLEAT_X86_STRASSEN];
+  const ptrdiff_t *offsets[PLEAT_X86_STRASSEN];
+  const void *addend[2][4]; /* [half of the positions][block of channels] */
+  void *c[2][4];
+  void *kept; /* room for PLEAT_X86_STRASSEN_KEPT tiles of two blocks, aligned */
+} pleat_x86_strassen;
+
+typedef void pleat_x86_strassen_function(const pleat_x86_strassen *tiles);
 
 /* Winograd's minimal filtering of 3x3 kernels on one block of channels: a tile of `in` x `in` inputs gives `out` x
  * `out` outputs by in * in products, its points, with filters * filters transformed weights. (winograd.inc) */
@@ -173,6 +188,10 @@ typedef struct pleat_x86_code {
   /* Step 1, where the last block has at most lanes / 2 channels, and filters in halves (conv.c); NULL: there is none.
    */
   pleat_x86_tile_function *halves[2][PLEAT_X86_MAX_ROWS + 1]; /* [columns - 1][rows] */
+  /* [columns of a half - 1][rows of a half], from rows / 2 on; NULL: there is none. */
+  pleat_x86_strassen_function *strassen[2][PLEAT_X86_MAX_ROWS + 1];
+  void (*strassen_sums)(const float *const quarters[4], const ptrdiff_t steps[2], int count, bool copies, float *sums,
+                        ptrdiff_t stride);
   pleat_x86_winograd winograd[PLEAT_X86_WINOGRADS]; /* F(4x4, 3x3), F(2x2, 3x3), stride 2; fewer in bfloat16 */
   /* y[i] = a[i] op b[i] over vectors, or where `is_one` all of them op one vector of floats at b. (binary.inc) */
   void (*binary)(pleat_x86_binary operation, const void *a, const void *b, bool is_one, int64_t vectors, void *y);
@@ -244,14 +263,15 @@ const char *pleat_x86_refuse_depthwise_window(const pleat_call *call);
  * int. */
 pleat_status pleat_x86_describe_conv(pleat_call *call, pleat_x86_conv *out_conv);
 
-/* Weights as products want them, shared by all plans of a model (ops/packs.h): [groups][pairs of out blocks], each pair
- * of `pair_bytes` bytes, a single block at the end of a group of half as many. */
+/* Weights as products want them, shared by all plans of a model (ops/packs.h): [groups][sets of `set` out blocks], each
+ * block of `block_bytes` bytes, with the set at the end of a group maybe of fewer. */
 typedef struct pleat_x86_weights {
   char kernel[16];
   int variant; /* of the kernel's format */
-  size_t pair_bytes;
-  /* Filters [count][in channels][taps] of `columns` blocks to zeroed memory. */
-  void (*pack)(const pleat_x86_conv *conv, int variant, const float *filters, int count, int columns, void *to);
+  int set;
+  size_t block_bytes;
+  /* Filters [count][in channels][taps] of a set of `blocks` to zeroed memory. */
+  void (*pack)(const pleat_x86_conv *conv, int variant, const float *filters, int count, int blocks, void *to);
 } pleat_x86_weights;
 
 pleat_status pleat_x86_pack_weights(pleat_call *call, const pleat_x86_conv *conv, const pleat_x86_weights *weights,

@@ -59,9 +59,14 @@ static inline shape square_shape(int64_t channels, int64_t filters, int64_t size
   return s;
 }
 
-/* Root mean square errors of two kernels against float64 (relative_error); `exact` is what the second is told. `bf16`:
- * both work on bfloat16, which the activations are; what the weights lose when they become it counts as error. */
-static inline void conv_errors(const shape *s, const pleat_kernel *first, const pleat_kernel *second, bool bf16,
+/* bf16: both kernels work on bfloat16, which the activations are; what the weights lose when they become it counts as
+ * error. positive: no activation is negative. */
+typedef struct inputs {
+  bool bf16, positive;
+} inputs;
+
+/* Root mean square errors of two kernels against float64 (relative_error); `exact` is what the second is told. */
+static inline void conv_errors(const shape *s, const pleat_kernel *first, const pleat_kernel *second, inputs kind,
                                uint64_t *seed, double *out_first, double *out_second) {
   op_case c;
   pleat_tensor *given[3];
@@ -70,9 +75,10 @@ static inline void conv_errors(const shape *s, const pleat_kernel *first, const 
   add_window(&c, s);
   case_ready(&c, "");
   float *x = c.inputs[0]->data;
-  for (size_t i = 0; bf16 && i < c.inputs[0]->count; i++) x[i] = pleat_bf16_to_f32(pleat_f32_to_bf16(x[i]));
-  pleat_tensor *a = run_kernel(&c, first, (how){.constants = ~1u, .bf16 = bf16}, NULL);
-  pleat_tensor *b = run_kernel(&c, second, (how){.constants = ~1u, .bf16 = bf16, .exact = true}, NULL);
+  for (size_t i = 0; kind.bf16 && i < c.inputs[0]->count; i++) x[i] = pleat_bf16_to_f32(pleat_f32_to_bf16(x[i]));
+  for (size_t i = 0; kind.positive && i < c.inputs[0]->count; i++) x[i] = fabsf(x[i]);
+  pleat_tensor *a = run_kernel(&c, first, (how){.constants = ~1u, .bf16 = kind.bf16}, NULL);
+  pleat_tensor *b = run_kernel(&c, second, (how){.constants = ~1u, .bf16 = kind.bf16, .exact = true}, NULL);
   ck_assert_msg(a != NULL && b != NULL, "%s", c.error.message);
   for (int k = 0; k < 3; k++) {
     given[k] = c.inputs[k];

@@ -323,7 +323,7 @@ static void check_winograd_error(bool bf16) {
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
     const shape s = square_shape(shapes[i][0], shapes[i][1], shapes[i][2], 3, (int)shapes[i][3], 1);
     double fast, plain;
-    conv_errors(&s, &pleat_x86_conv_winograd, &pleat_x86_conv_direct, bf16, &seed, &fast, &plain);
+    conv_errors(&s, &pleat_x86_conv_winograd, &pleat_x86_conv_direct, (inputs){.bf16 = bf16}, &seed, &fast, &plain);
     printf("%dx%d at %d, stride %d%s: %.2g, direct %.2g, %.1f times\n", (int)shapes[i][0], (int)shapes[i][1],
            (int)shapes[i][2], (int)shapes[i][3], bf16 ? " in bfloat16" : "", fast, plain, fast / plain);
     ck_assert_msg(fast <= WINOGRAD_ERROR * plain && fast < most, "Winograd's error is %g, the direct one %g", fast,
