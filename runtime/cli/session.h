@@ -25,7 +25,7 @@ typedef struct session_args {
 /* clang-format off */
 #define SESSION_OPTIONS(type, member)                                                                                  \
   {"exact", 0, NULL, CLI_FLAG, offsetof(type, member.exact),                                                           \
-   "no algorithm that trades accuracy for speed (Winograd)", 0, 0},                                                    \
+   "no algorithm that trades accuracy for speed (Winograd, Strassen)", 0, 0},                                          \
   {"tune", 0, NULL, CLI_FLAG, offsetof(type, member.tune),                                                             \
    "time the kernels of each step, take the fastest, remember it", 0, 0},                                              \
   {"tune-cache", 0, "FILE", CLI_STRING, offsetof(type, member.tune_cache),                                             \

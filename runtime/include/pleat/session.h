@@ -31,11 +31,11 @@ typedef struct pleat_session_options {
   bool float64; /* the oracle: every float, float16 and bfloat16 value is a double, with the reference kernels; inputs
                    are given in the model's types, outputs are double */
   const char *const *taps; /* names of intermediate values that become extra outputs; NULL-terminated, or NULL */
-  bool exact;              /* no algorithm that trades accuracy for speed: convolutions without Winograd's transform */
-  bool tune;               /* when a plan is made, time the kernels that could run each convolution and matrix product,
-                              at its shape and number of threads, and take the fastest; results are remembered in a
-                              file. What a run gives is then bitwise repeatable for one content of that file only */
-  const char *tune_cache;  /* that file; NULL: pleat/tuning.tsv in $XDG_CACHE_HOME or ~/.cache. Copied */
+  bool exact; /* no algorithm that trades accuracy for speed (Winograd's and Strassen's, for convolutions) */
+  bool tune;  /* when a plan is made, time the kernels that could run each convolution and matrix product,
+                 at its shape and number of threads, and take the fastest; results are remembered in a
+                 file. What a run gives is then bitwise repeatable for one content of that file only */
+  const char *tune_cache;    /* that file; NULL: pleat/tuning.tsv in $XDG_CACHE_HOME or ~/.cache. Copied */
   pleat_precision precision; /* not for the oracle, which is always double */
   int64_t part_samples; /* A batch (what dimension 0 of the inputs counts) of which no step mixes the samples may run
                            in parts of some of them, one after the other or on a thread each: at most so many
