@@ -164,8 +164,7 @@ static void set_items(direct *d, int threads) {
   const int64_t pieces = is_enough ? 1 : ((int64_t)threads * ITEMS_PER_THREAD + whole - 1) / whole;
   d->item_tiles = pleat_x86_divide_up(tiles, pieces < tiles ? (int)pieces : tiles);
   d->pieces = pleat_x86_divide_up(tiles, d->item_tiles);
-  if (d->pieces == 1 && d->chunks > threads)
-    d->fetch_distance = (size_t)threads * (size_t)d->chunk_pairs * pair_bytes(d);
+  if (d->pieces == 1 && d->chunks > threads) d->fetch_distance = (size_t)d->chunk_pairs * pair_bytes(d);
 }
 
 static pleat_status prepare(pleat_call *call) {

@@ -104,7 +104,7 @@ static void set_buffer(pair *p) {
 static void set_fetch(pair *p, int threads) {
   const ptrdiff_t lanes = p->first.code->lanes;
   if (p->band < p->second.out_height || p->pairs <= threads) return;
-  p->fetch_distance = 2 * threads * p->first.in_blocks * lanes * lanes;
+  p->fetch_distance = 2 * p->first.in_blocks * lanes * lanes;
 }
 
 static pleat_status prepare(pleat_call *call) {
@@ -174,7 +174,7 @@ static void run_item(void *arg, int64_t item, int worker) {
   const pair *p = job->p;
   const pleat_x86_conv *first = &p->first, *second = &p->second;
   const int lanes = first->code->lanes;
-  const int piece = (int)(item % p->pieces), index = (int)(item / p->pieces % p->pairs);
+  const int index = (int)(item % p->pairs), piece = (int)(item / p->pairs % p->pieces);
   const int64_t sample = item / p->pieces / p->pairs;
   const int end = (int)((int64_t)second->out_height * (piece + 1) / p->pieces);
   const int columns = first->out_blocks - 2 * index > 1 ? 2 : 1;

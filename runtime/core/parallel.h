@@ -22,7 +22,9 @@ enum {
 };
 
 /* Calls run(job, item, worker) once for each item of [0, items), in any order, on at most `threads` threads, and
- * returns when all are done. `worker` is in [0, threads): two calls at the same time have different ones, so that it
+ * returns when all are done. Each thread begins with a part of its own of the items, in their order, the same part
+ * whenever there are as many of both: neighbouring items should be of neighbouring data, as a thread that wrote it
+ * has it in its cache. `worker` is in [0, threads): two calls at the same time have different ones, so that it
  * can choose scratch memory. The caller's memory is visible to all calls, and what they wrote to the caller. Does not
  * allocate. */
 void pleat_parallel(int threads, int64_t items, void (*run)(void *job, int64_t item, int worker), void *job);

@@ -89,6 +89,37 @@ START_TEST(rival) {
 }
 END_TEST
 
+/* What each of two threads did first. */
+typedef struct firsts {
+  atomic_llong first[2];
+} firsts;
+
+/* The caller waits in it for the other thread to begin. */
+static void note_first(void *job, int64_t item, int worker) {
+  firsts *f = job;
+  long long none = -1;
+  const bool is_first = atomic_compare_exchange_strong(&f->first[worker], &none, item);
+  for (int i = 0; worker == 0 && is_first && i < 1000 && atomic_load(&f->first[1]) < 0; i++) {
+    const struct timespec pause = {.tv_nsec = 1000000};
+    nanosleep(&pause, NULL);
+  }
+}
+
+/* The same part each time: neighbouring items are neighbours in some thread's cache. */
+START_TEST(own_part_first) {
+  pleat_parallel_retain(2);
+  for (int i = 0; i < 20; i++) {
+    firsts f;
+    atomic_init(&f.first[0], -1);
+    atomic_init(&f.first[1], -1);
+    pleat_parallel(2, ITEMS, note_first, &f);
+    ck_assert_int_eq(atomic_load(&f.first[0]), 0);
+    ck_assert_int_eq(atomic_load(&f.first[1]), ITEMS / 2);
+  }
+  pleat_parallel_release();
+}
+END_TEST
+
 static void nest(void *job, int64_t item, int worker) {
   atomic_int *wrong = job;
   (void)worker;
@@ -159,6 +190,7 @@ Suite *make_suite(void) {
   tcase_add_test(tcase, without_threads);
   tcase_add_test(tcase, after_sleep);
   tcase_add_test(tcase, rival);
+  tcase_add_test(tcase, own_part_first);
   tcase_add_test(tcase, nested);
   tcase_add_test(tcase, several_callers);
   tcase_add_test(tcase, forked);
