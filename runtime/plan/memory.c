@@ -3,19 +3,22 @@
  * nothing that lives at the same time overlaps.
  *
  * The offsets are found by the greedy-by-size rule: largest first, each at the lowest offset that is free for its whole
- * lifetime (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020). */
+ * lifetime (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020).
+ *
+ * Scratch memory that a cache holds is in one place for all steps: there each thread finds its part in its own cache,
+ * while other places were last another one's. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/checked.h"
 #include "plan/plan_private.h"
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, SMALL_WORKSPACE = 512 * 1024 };
 
 typedef struct block {
   size_t size, offset;
   uint32_t first, last;
-  uint32_t slot; /* PLEAT_NO_SLOT: the workspace of step `first` */
+  uint32_t slot; /* PLEAT_NO_SLOT: the workspace of step `first`, or of all steps whose workspace is small */
 } block;
 
 static void set_lifetimes(pleat_plan *plan) {
@@ -102,14 +105,25 @@ static size_t collect_blocks(pleat_plan *plan, block *blocks, bool *out_overflow
     if (!pleat_align_up(pleat_layout_bytes(&slot->tensor), ALIGNMENT, &size)) *out_overflow = true;
     blocks[count++] = (block){.size = size, .first = slot->first, .last = slot->last, .slot = i};
   }
+  size_t shared = 0;
   for (uint32_t s = 0; s < plan->step_count; s++) {
     size_t wanted = plan->steps[s].call.workspace_size;
     if (wanted == 0) continue;
     if (!pleat_align_up(wanted, ALIGNMENT, &size)) *out_overflow = true;
-    blocks[count++] = (block){.size = size, .first = s, .last = s, .slot = PLEAT_NO_SLOT};
     if (size > plan->workspace_bytes) plan->workspace_bytes = size;
+    if (size > SMALL_WORKSPACE) blocks[count++] = (block){.size = size, .first = s, .last = s, .slot = PLEAT_NO_SLOT};
+    else if (size > shared) shared = size;
   }
+  if (shared > 0) blocks[count++] = (block){.size = shared, .last = UINT32_MAX, .slot = PLEAT_NO_SLOT};
   return count;
+}
+
+static void set_workspace(pleat_plan *plan, const block *placed) {
+  const bool is_shared = placed->size <= SMALL_WORKSPACE;
+  if (!is_shared) plan->steps[placed->first].workspace_offset = placed->offset;
+  for (size_t s = 0; s < plan->step_count && is_shared; s++) {
+    if (plan->steps[s].call.workspace_size <= SMALL_WORKSPACE) plan->steps[s].workspace_offset = placed->offset;
+  }
 }
 
 pleat_status pleat_plan_place(pleat_plan *plan, pleat_error *error) {
@@ -131,7 +145,7 @@ pleat_status pleat_plan_place(pleat_plan *plan, pleat_error *error) {
     size_t end = 0;
     overflow = !place(&all, &blocks[i], &end);
     if (end > plan->arena_bytes) plan->arena_bytes = end;
-    if (blocks[i].slot == PLEAT_NO_SLOT) plan->steps[blocks[i].first].workspace_offset = blocks[i].offset;
+    if (blocks[i].slot == PLEAT_NO_SLOT) set_workspace(plan, &blocks[i]);
     else plan->slots[blocks[i].slot].offset = blocks[i].offset;
   }
   if (overflow) status = pleat_fail(error, PLEAT_OUT_OF_MEMORY, "the activations of this shape overflow memory");

@@ -185,6 +185,35 @@ START_TEST(dropped_steps_take_no_memory) {
 }
 END_TEST
 
+/* ---- scratch memory ---- */
+
+static bool is_apart(const planned *p, const pleat_step *step, const char *value) {
+  const pleat_slot *slot = slot_named(p, value);
+  return step->workspace_offset + step->call.workspace_size <= slot->offset ||
+         slot->offset + pleat_bytes(&slot->tensor) <= step->workspace_offset;
+}
+
+/* What is little is in one place for all steps, beside everything else. */
+START_TEST(scratch_memory_stays) {
+  builder b = build_begin(8, MODEL_OPSET);
+  model_input(&b, "x", PLEAT_DOUBLE, "1,3,4");
+  model_input(&b, "s", PLEAT_DOUBLE, "3");
+  model_input(&b, "t", PLEAT_DOUBLE, "4");
+  model_node(&b, "BatchNormalization", "first", "x,s,s,s,s", "n");
+  attr_ints(&b, model_node(&b, "Transpose", "turn", "n", "r"), "perm", "0,2,1");
+  model_node(&b, "BatchNormalization", "second", "r,t,t,t,t", "y");
+  model_output(&b, "y", PLEAT_DOUBLE, "?");
+  planned p = plan_of(&b);
+  const pleat_step *first = step_named(&p, "first"), *second = step_named(&p, "second");
+  ck_assert_uint_gt(first->call.workspace_size, 0);
+  ck_assert_uint_gt(second->call.workspace_size, first->call.workspace_size);
+  ck_assert_uint_eq(first->workspace_offset, second->workspace_offset);
+  ck_assert(is_apart(&p, first, "n") && is_apart(&p, second, "r"));
+  ck_assert_uint_le(second->workspace_offset + second->call.workspace_size, p.plan->arena_bytes);
+  end_plan(&p);
+}
+END_TEST
+
 /* ---- random graphs ---- */
 
 typedef struct random_value {
@@ -394,6 +423,7 @@ Suite *make_suite(void) {
             (const TTest *const[]){in_place_chain_needs_one_buffer, add_to_itself, broadcast_of_a_view_of_itself,
                                    broadcast_operands, what_must_not_be_overwritten, dropped_steps_take_no_memory,
                                    NULL});
+  add_tests(suite, "scratch", (const TTest *const[]){scratch_memory_stays, NULL});
   add_tests(suite, "random", (const TTest *const[]){random_graphs, NULL});
   return suite;
 }
