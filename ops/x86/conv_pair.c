@@ -72,18 +72,32 @@ static int64_t rows_of_thread(const pair *p, int pieces, int threads) {
   return (items + threads - 1) / threads * rows;
 }
 
-/* The finest cut that costs hardly more than the best one: the smaller the items, the less a thread waits for others.
- */
-static void set_pieces(pair *p, int threads) {
-  enum { MOST = 8, PERCENT = 3 };
-  int64_t best = INT64_MAX;
-  for (int pieces = 1; threads > 1 && pieces <= MOST && pieces <= p->second.out_height; pieces++) {
+static int64_t fewest_rows(const pair *p, int threads, int most) {
+  int64_t fewest = INT64_MAX;
+  for (int pieces = 1; pieces <= most; pieces++) {
     const int64_t rows = rows_of_thread(p, pieces, threads);
-    if (rows < best) best = rows;
+    if (rows < fewest) fewest = rows;
   }
+  return fewest;
+}
+
+/* A thread takes rows of all channels, as in the convolution behind the pair, even where it has to make some more of
+ * them: lines that each core had of the other one cost more, above all to write them again. Else the cut is the best
+ * one for its rows. Either way it is the finest that costs hardly more: the smaller the items, the less a thread waits
+ * for others. */
+static void set_pieces(pair *p, int threads) {
+  enum { MOST = 8, HARDLY_PERCENT = 3, APART_PERCENT = 8 };
+  const int most = p->second.out_height < MOST ? p->second.out_height : MOST;
+  int64_t fewest = fewest_rows(p, threads, most);
+  int step = 1;
   p->pieces = 1;
-  for (int pieces = 2; threads > 1 && pieces <= MOST && pieces <= p->second.out_height; pieces++) {
-    if (rows_of_thread(p, pieces, threads) * 100 <= best * (100 + PERCENT)) p->pieces = pieces;
+  if (threads == 1) return;
+  if (threads <= most && rows_of_thread(p, threads, threads) * 100 <= fewest * (100 + APART_PERCENT)) {
+    step = p->pieces = threads;
+    fewest = rows_of_thread(p, threads, threads);
+  }
+  for (int pieces = step; pieces <= most; pieces += step) {
+    if (rows_of_thread(p, pieces, threads) * 100 <= fewest * (100 + HARDLY_PERCENT)) p->pieces = pieces;
   }
 }
 
