@@ -25,7 +25,7 @@ typedef struct direct {
   int tiles, line_tiles;   /* tiles in a sample's group, and in a line (or two) */
   int chunk_pairs, chunks; /* pairs of an item, and items along the pairs */
   size_t fetch_distance;   /* bytes to the filters of the item that a thread takes next; 0: they are near enough */
-  int item_tiles, pieces;  /* tiles of an item, and items along the tiles of a sample */
+  int pieces;              /* items along the tiles of a sample */
 } direct;
 
 /* One run. */
@@ -142,16 +142,27 @@ static void set_scale(direct *d, pleat_call *call) {
   call->workspace_size = d->scales_weights ? weights : inputs;
 }
 
-/* How the work is cut: filters that stay in the second-level cache, and some items for each thread. Threads rather take
- * different filters than different tiles: those that read the same ones wait for the same memory. */
+/* Whether threads take different positions, and all filters each. What one core wrote is far from the other's cache,
+ * and the steps around a convolution are cut by positions as well, so it finds in its own cache what it made itself.
+ * Filters are read by all of them then: where there are many more than inputs and outputs, threads rather take
+ * different ones. */
+static bool prefers_positions(const direct *d, int threads) {
+  enum { FILTERS_PER_PLANE = 2 };
+  const pleat_x86_conv *conv = &d->conv;
+  const size_t planes = (size_t)conv->in_blocks * (size_t)pleat_x86_plane(conv) +
+                        (size_t)conv->out_blocks * (size_t)pleat_x86_out_plane(conv);
+  return d->tiles >= 2 * threads &&
+         pleat_x86_group_bytes(conv, pair_bytes(d)) / FILTERS_PER_PLANE <= planes * conv->code->element;
+}
+
+/* How the work is cut: filters that stay in the second-level cache, by some tiles, in some items for each thread. */
 static void set_items(direct *d, int threads) {
   enum { CACHED_BYTES = 256 * 1024, CHUNKS_PER_THREAD = 8, ITEMS_PER_THREAD = 24, ENOUGH_PER_THREAD = 4 };
-  const int tiles = d->tiles;
-  /* Of the filters' items. */
-  const int64_t repeats = (int64_t)d->conv.groups * (d->is_padded || d->is_scaled ? 1 : d->conv.batch);
   const size_t bytes = pair_bytes(d);
+  const int64_t repeats = (int64_t)d->conv.groups * (d->is_padded || d->is_scaled ? 1 : d->conv.batch);
+  const bool positions = threads > 1 && prefers_positions(d, threads);
   d->chunk_pairs = bytes >= CACHED_BYTES ? 1 : (int)(CACHED_BYTES / bytes);
-  if (threads > 1 && d->pairs * repeats >= (int64_t)threads * ENOUGH_PER_THREAD) {
+  if (threads > 1 && !positions && d->pairs * repeats >= (int64_t)threads * ENOUGH_PER_THREAD) {
     const int64_t wanted = ((int64_t)threads * CHUNKS_PER_THREAD + repeats - 1) / repeats;
     const int most = wanted < d->pairs ? (int)(d->pairs / wanted) : 1;
     if (d->chunk_pairs > most) d->chunk_pairs = most;
@@ -160,11 +171,16 @@ static void set_items(direct *d, int threads) {
   d->chunks = pleat_x86_divide_up(d->pairs, d->chunk_pairs);
   d->chunk_pairs = pleat_x86_divide_up(d->pairs, d->chunks);
   const int64_t whole = d->chunks * repeats;
-  const bool is_enough = threads == 1 || whole >= (int64_t)threads * ENOUGH_PER_THREAD;
-  const int64_t pieces = is_enough ? 1 : ((int64_t)threads * ITEMS_PER_THREAD + whole - 1) / whole;
-  d->item_tiles = pleat_x86_divide_up(tiles, pieces < tiles ? (int)pieces : tiles);
-  d->pieces = pleat_x86_divide_up(tiles, d->item_tiles);
-  if (d->pieces == 1 && d->chunks > threads) d->fetch_distance = (size_t)d->chunk_pairs * pair_bytes(d);
+  int64_t pieces = 1;
+  if (positions && repeats < (int64_t)threads * ENOUGH_PER_THREAD) {
+    /* As many for each thread, and of two tiles at least; filters that leave the cache are read once. */
+    pieces = d->chunks > 1 ? 1 : d->tiles / (2 * threads);
+    pieces = threads * (pieces < ENOUGH_PER_THREAD ? pieces : ENOUGH_PER_THREAD);
+  } else if (threads > 1 && whole < (int64_t)threads * ENOUGH_PER_THREAD) {
+    pieces = ((int64_t)threads * ITEMS_PER_THREAD + whole - 1) / whole;
+  }
+  d->pieces = pieces < d->tiles ? (int)pieces : d->tiles;
+  if (d->chunks > 1) d->fetch_distance = (size_t)d->chunk_pairs * bytes;
 }
 
 static pleat_status prepare(pleat_call *call) {
@@ -264,7 +280,7 @@ static void run_item(void *arg, int64_t item, int worker) {
   const pleat_x86_conv *conv = &d->conv;
   const int lanes = conv->code->lanes;
   (void)worker;
-  const int piece = (int)(item % d->pieces), chunk = (int)(item / d->pieces % d->chunks);
+  const int chunk = (int)(item % d->chunks), piece = (int)(item / d->chunks % d->pieces);
   const int group = (int)(item / d->pieces / d->chunks % conv->groups);
   const int64_t sample = item / d->pieces / d->chunks / conv->groups + job->first_sample;
   const ptrdiff_t in_plane = (ptrdiff_t)d->padded_height * d->padded_width * lanes;
@@ -275,8 +291,8 @@ static void run_item(void *arg, int64_t item, int worker) {
   const void *x = pleat_x86_at(conv->code, is_copy ? job->copy : job->x, in_block * in_plane);
   const ptrdiff_t out = (sample * conv->groups + group) * out_group;
   const int end_pair = (chunk + 1) * d->chunk_pairs < d->pairs ? (chunk + 1) * d->chunk_pairs : d->pairs;
-  const int first = piece * d->item_tiles;
-  const int end = (piece + 1) * d->item_tiles < d->tiles ? (piece + 1) * d->item_tiles : d->tiles;
+  const int first = (int)((int64_t)d->tiles * piece / d->pieces);
+  const int end = (int)((int64_t)d->tiles * (piece + 1) / d->pieces);
   pleat_x86_tile tile = {.offsets = d->offsets,
                          .blocks = d->depth_blocks,
                          .last = d->last,
