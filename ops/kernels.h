@@ -2,7 +2,7 @@
  *
  *   static const pleat_kernel *const kernels[] = {PLEAT_ONEDNN_KERNEL(pleat_onednn_conv) &reference, NULL};
  *
- * This is the one place that knows which parts were built. */
+ * and what else is asked of each part that was built. This is the one place that knows which were. */
 #ifndef PLEAT_OPS_KERNELS_H
 #define PLEAT_OPS_KERNELS_H
 
@@ -30,5 +30,8 @@ extern const pleat_kernel pleat_onednn_batch_normalization, pleat_onednn_binary,
     pleat_onednn_conv_transpose, pleat_onednn_eltwise, pleat_onednn_gemm, pleat_onednn_lrn, pleat_onednn_matmul,
     pleat_onednn_pool, pleat_onednn_reduce_mean, pleat_onednn_reorder, pleat_onednn_resize, pleat_onednn_softmax,
     pleat_onednn_sum;
+
+/* Whether the part multiplies bfloat16 on this CPU, within the limits that the environment sets it. */
+bool pleat_onednn_has_bf16(void), pleat_x86_has_bf16(void);
 
 #endif

@@ -251,6 +251,10 @@ const pleat_op_def *pleat_op_at(size_t index); /* in ops.def's order; NULL past 
 /* The attribute's definition; NULL when the operator has none of that name. */
 const pleat_op_attr *pleat_op_attr_find(const pleat_op_def *def, const char *name);
 
+/* Why nothing can multiply bfloat16 here (this build, this CPU, or limits in the environment); NULL: something can.
+ * (bf16.c) */
+const char *pleat_op_no_bf16(void);
+
 /* ---- invoking a kernel ---- (invoke.c: the one place that widens halfs and times nothing) */
 
 /* The first kernel that takes the call (types, supports). Why the ones before declined goes into `declined` ("name:

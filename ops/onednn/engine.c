@@ -36,6 +36,10 @@ dnnl_engine_t pleat_dnn_engine(void) {
   return cpu_engine;
 }
 
+bool pleat_onednn_has_bf16(void) {
+  return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+}
+
 int pleat_dnn_enter(int threads) {
   const int before = omp_get_max_threads();
   if (before != threads) omp_set_num_threads(threads);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ops/kernels.h"
 #include "ops/x86/x86.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -28,6 +29,10 @@ const pleat_x86_code *pleat_x86_code_of_cpu(void) {
 const pleat_x86_code *pleat_x86_code_for(bool bf16) {
   pthread_once(&once, choose);
   return bf16 ? best_bf16 : best;
+}
+
+bool pleat_x86_has_bf16(void) {
+  return pleat_x86_code_for(true) != NULL;
 }
 
 void pleat_x86_fetch_part(pleat_x86_tile *tile, const void *next, int blocks, size_t block_bytes, int index,

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/cpu.h"
 #include "core/parallel.h"
 #include "fold/fold.h"
 #include "session/session_private.h"
@@ -124,17 +123,12 @@ static pleat_status compile(pleat_session *session, const pleat_session_options 
 
 /* bfloat16 is what the user asked for: without the means for it, that is an error and nothing else is done instead. */
 static pleat_status check_precision(const pleat_session_options *options, pleat_error *error) {
-  bool has_kernel = false;
   if (options->precision == PLEAT_PRECISION_FP32) return PLEAT_OK;
   if (options->precision != PLEAT_PRECISION_BF16)
     return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "there is no precision %d", (int)options->precision);
   if (options->float64) return pleat_fail(error, PLEAT_INVALID_ARGUMENT, "the float64 oracle has no other precision");
-  for (const pleat_kernel *const *kernel = pleat_op_find("", "Conv")->kernels; *kernel != NULL; kernel++)
-    has_kernel = has_kernel || ((*kernel)->flags & PLEAT_KERNEL_BF16) != 0;
-  if (!has_kernel) return pleat_fail(error, PLEAT_UNSUPPORTED, "this build of Pleat has no bfloat16 kernels: use fp32");
-  if (!pleat_cpu_has_bf16())
-    return pleat_fail(error, PLEAT_UNSUPPORTED, "this CPU has no bfloat16 arithmetic (AVX512_BF16): use fp32");
-  return PLEAT_OK;
+  const char *missing = pleat_op_no_bf16();
+  return missing == NULL ? PLEAT_OK : pleat_fail(error, PLEAT_UNSUPPORTED, "%s: use fp32", missing);
 }
 
 pleat_status pleat_session_create(const pleat_model *model, const pleat_session_options *options,
