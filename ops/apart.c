@@ -28,6 +28,13 @@ const char *pleat_apart_axis(const pleat_infer *whole, const pleat_role *roles) 
   return pleat_apart_first(whole, roles);
 }
 
+const char *pleat_apart_each(const pleat_infer *whole, const pleat_role *roles) {
+  for (size_t i = 0; i < whole->input_count; i++) {
+    if (roles[i] != PLEAT_ROLE_SAMPLES && roles[i] != PLEAT_ROLE_ABSENT) return "an input is not of the samples";
+  }
+  return NULL;
+}
+
 const char *pleat_apart_elementwise(const pleat_infer *whole, const pleat_role *roles) {
   const int rank = whole->outputs[0].shape.rank;
   for (size_t i = 0; i < whole->input_count; i++) {

@@ -172,9 +172,16 @@ static pleat_status fill_run(const pleat_call *call) {
 }
 
 static const pleat_kernel fill_reference = {.name = "reference", .run = fill_run};
+/* All elements are the same: of any number of samples. */
+static const char *fill_apart(const pleat_infer *whole, const pleat_role *roles) {
+  (void)whole;
+  return roles[0] == PLEAT_ROLE_SIZED ? NULL : "its shape comes from the samples";
+}
+
 const pleat_op_def pleat_op_ConstantOfShape = {.name = "ConstantOfShape",
                                                .domain = "",
                                                .versions = fill_versions,
                                                .attrs = fill_attrs,
                                                .infer = fill_infer,
+                                               .apart = fill_apart,
                                                .kernels = (const pleat_kernel *const[]){&fill_reference, NULL}};

@@ -57,9 +57,19 @@ static pleat_status run(const pleat_call *call) {
 
 static const pleat_kernel reference = {
     .name = "reference", .types = PLEAT_M_NUMBERS, .flags = PLEAT_KERNEL_WIDEN, .inplace = 1, .run = run};
+
+static const char *apart(const pleat_infer *whole, const pleat_role *roles) {
+  int axis = 0;
+  if (whole->inputs[1].data == NULL) return "its axis is not known";
+  if (read_axis(whole->inputs[1].data, whole->inputs[0].shape.rank, &axis, NULL) != PLEAT_OK || axis == 0)
+    return "it runs along the samples";
+  return pleat_apart_first(whole, roles);
+}
+
 const pleat_op_def pleat_op_CumSum = {.name = "CumSum",
                                       .domain = "",
                                       .versions = versions,
                                       .attrs = attrs,
                                       .infer = infer,
+                                      .apart = apart,
                                       .kernels = (const pleat_kernel *const[]){&reference, NULL}};

@@ -52,8 +52,18 @@ static pleat_status run(const pleat_call *call) {
 }
 
 static const pleat_kernel reference = {.name = "reference", .run = run};
+
+/* Samples that are repeated along other axes; or one thing that all share, repeated for each sample. */
+static const char *apart(const pleat_infer *whole, const pleat_role *roles) {
+  const pleat_shape *in = &whole->inputs[0].shape, *out = &whole->outputs[0].shape;
+  if (roles[0] == PLEAT_ROLE_SHARED)
+    return in->rank < out->rank || in->dims[0].value == 1 ? NULL : "it has numbers of its own for each sample";
+  return in->rank == out->rank ? pleat_apart_reshaped(whole, roles) : "samples are broadcast over another dimension";
+}
+
 const pleat_op_def pleat_op_Expand = {.name = "Expand",
                                       .domain = "",
                                       .versions = versions,
                                       .infer = infer,
+                                      .apart = apart,
                                       .kernels = (const pleat_kernel *const[]){&reference, NULL}};

@@ -121,11 +121,21 @@ static pleat_status elements_run(const pleat_call *call) {
 }
 
 static const pleat_kernel elements_reference = {.name = "reference", .run = elements_run};
+/* An element's place is the index's but along the axis: samples pick from their own, or from a table by its rows. */
+static const char *elements_apart(const pleat_infer *whole, const pleat_role *roles) {
+  int axis = 0;
+  if (pleat_attr_axis(whole->node, "axis", whole->inputs[0].shape.rank, &axis, NULL) != PLEAT_OK) return "no axis";
+  if (roles[0] == PLEAT_ROLE_SHARED && roles[1] == PLEAT_ROLE_SAMPLES && axis == 0) return NULL;
+  if (roles[0] != PLEAT_ROLE_SAMPLES) return "its indices may be of other samples";
+  return axis == 0 ? "it runs along the samples" : pleat_apart_each(whole, roles);
+}
+
 const pleat_op_def pleat_op_GatherElements = {.name = "GatherElements",
                                               .domain = "",
                                               .versions = elements_versions,
                                               .attrs = axis_attrs,
                                               .infer = elements_infer,
+                                              .apart = elements_apart,
                                               .kernels = (const pleat_kernel *const[]){&elements_reference, NULL}};
 
 /* ---- GatherND ---- */
@@ -199,9 +209,19 @@ static pleat_status nd_run(const pleat_call *call) {
 }
 
 static const pleat_kernel nd_reference = {.name = "reference", .run = nd_run};
+/* Tuples of one sample each, which pick from the same sample, or from a table that all share. */
+static const char *nd_apart(const pleat_infer *whole, const pleat_role *roles) {
+  const bool is_table = roles[0] == PLEAT_ROLE_SHARED && roles[1] == PLEAT_ROLE_SAMPLES;
+  const bool has_batch = pleat_attr_int(whole->node, "batch_dims") > 0;
+  if (is_table ? has_batch || whole->inputs[1].shape.rank < 2 : !has_batch)
+    return "its indices may be of other samples";
+  return is_table ? NULL : pleat_apart_each(whole, roles);
+}
+
 const pleat_op_def pleat_op_GatherND = {.name = "GatherND",
                                         .domain = "",
                                         .versions = nd_versions,
                                         .attrs = nd_attrs,
                                         .infer = nd_infer,
+                                        .apart = nd_apart,
                                         .kernels = (const pleat_kernel *const[]){&nd_reference, NULL}};

@@ -86,6 +86,13 @@ static const pleat_kernel reference = {
 };
 static const pleat_kernel *const kernels[] = {&reference, NULL};
 
+static const char *apart(const pleat_infer *whole, const pleat_role *roles) {
+  bool reduced[PLEAT_MAX_RANK] = {false};
+  if (mark_axes(whole->node, whole->inputs[0].shape.rank, reduced, NULL) != PLEAT_OK || reduced[0])
+    return "it runs along the samples";
+  return pleat_apart_first(whole, roles);
+}
+
 static const pleat_op_attr attrs[] = {{.name = "axes", .type = PLEAT_ATTR_INTS}, {0}};
 static const pleat_op_version versions[] = {{9, 1, 1, 1, 1, PLEAT_M_FLOATS, 0}, {0}};
 const pleat_op_def pleat_op_MeanVarianceNormalization = {
@@ -94,5 +101,6 @@ const pleat_op_def pleat_op_MeanVarianceNormalization = {
     .versions = versions,
     .attrs = attrs,
     .infer = mvn_infer,
+    .apart = apart,
     .kernels = kernels,
 };

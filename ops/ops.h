@@ -216,6 +216,8 @@ pleat_apart pleat_apart_first;
 pleat_apart pleat_apart_reshaped;
 /* or, as `first`, but only along an attribute `axis` that is not the samples'. */
 pleat_apart pleat_apart_axis;
+/* Every input that is given has the samples. */
+pleat_apart pleat_apart_each;
 /* Element by element, operands broadcast as numpy does it. */
 pleat_apart pleat_apart_elementwise;
 

@@ -56,6 +56,10 @@ static const pleat_op_attr dequantize_attrs[] = {
 
 /* ---- inference ---- */
 
+static bool scale_axis(const pleat_node *node, int rank, int *out_axis) {
+  return pleat_axis(pleat_node_since(node) < 13 ? 1 : pleat_attr_int(node, "axis"), rank, out_axis);
+}
+
 /* The scale is one number, one a slice along the axis, or, with a block size, one a block. The zero point has the
  * scale's shape. */
 static pleat_status check_layout(const pleat_infer *ctx) {
@@ -79,7 +83,7 @@ static pleat_status check_layout(const pleat_infer *ctx) {
   if (x->rank < 0 || scale->rank < 0) return PLEAT_OK;
   const pleat_dim count = pleat_shape_product(scale, 0, scale->rank);
   if (block == 0 && (scale->rank == 0 || (scale->rank == 1 && count.value == 1))) return PLEAT_OK;
-  if (!pleat_axis(ctx->version->since < 13 ? 1 : pleat_attr_int(node, "axis"), x->rank, &axis)) {
+  if (!scale_axis(node, x->rank, &axis)) {
     return pleat_fail(ctx->error, PLEAT_MALFORMED_MODEL, "%s: axis %lld is out of range for rank %d", node->op_type,
                       (long long)pleat_attr_int(node, "axis"), x->rank);
   }
@@ -206,7 +210,7 @@ static layout layout_of(const pleat_node *node, const pleat_tensor *x, const ple
   int axis;
   const int64_t block = pleat_attr_int(node, "block_size");
   if (block == 0 && scale->count == 1) return at;
-  if (!pleat_axis(pleat_node_since(node) < 13 ? 1 : pleat_attr_int(node, "axis"), x->rank, &axis)) return at;
+  if (!scale_axis(node, x->rank, &axis)) return at;
   at.inner = 1;
   for (int i = axis + 1; i < x->rank; i++) at.inner *= (size_t)x->dims[i];
   at.size = (size_t)x->dims[axis];
@@ -367,17 +371,31 @@ static const pleat_kernel dequantize_kernel = {
 static const pleat_kernel dynamic_kernel = {
     .name = "reference", .types = PLEAT_M_F32 | PLEAT_M_F64, .run = run_dynamic};
 
+/* One scale for all, or one for each position of another axis. */
+static const char *linear_apart(const pleat_infer *whole, const pleat_role *roles) {
+  const pleat_shape *scale = &whole->inputs[1].shape;
+  const char *why = pleat_apart_first(whole, roles);
+  int axis = 0;
+  if (why != NULL) return why;
+  if (pleat_attr_int(whole->node, "block_size") != 0) return "it may have a scale for each sample";
+  if (pleat_shape_product(scale, 0, scale->rank).value == 1) return NULL;
+  return scale_axis(whole->node, whole->inputs[0].shape.rank, &axis) && axis != 0 ? NULL
+                                                                                  : "it has a scale for each sample";
+}
+
 const pleat_op_def pleat_op_QuantizeLinear = {.domain = "",
                                               .name = "QuantizeLinear",
                                               .versions = quantize_versions,
                                               .attrs = quantize_attrs,
                                               .infer = quantize_infer,
+                                              .apart = linear_apart,
                                               .kernels = (const pleat_kernel *const[]){&quantize_kernel, NULL}};
 const pleat_op_def pleat_op_DequantizeLinear = {.domain = "",
                                                 .name = "DequantizeLinear",
                                                 .versions = dequantize_versions,
                                                 .attrs = dequantize_attrs,
                                                 .infer = dequantize_infer,
+                                                .apart = linear_apart,
                                                 .kernels = (const pleat_kernel *const[]){&dequantize_kernel, NULL}};
 const pleat_op_def pleat_op_DynamicQuantizeLinear = {.domain = "",
                                                      .name = "DynamicQuantizeLinear",

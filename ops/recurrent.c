@@ -264,12 +264,25 @@ static const pleat_op_version lstm_versions[] = {{1, 3, 8, 0, 3, PLEAT_M_FLOATS,
                                                  {22, 3, 8, 0, 3, PLEAT_M_FLOATS, PLEAT_LSTM},
                                                  {0}};
 
+/* Each sequence is on its own; what there is one of for each must come from the samples, or be left out. */
+static const char *apart(const pleat_infer *whole, const pleat_role *roles) {
+  static const bool of_sequence[] = {[0] = true, [4] = true, [5] = true, [6] = true}; /* X, lengths, initial_h and _c */
+  if (pleat_attr_int(whole->node, "layout") == 0) return "it runs along the samples";
+  for (size_t i = 0; i < whole->input_count; i++) {
+    const bool has_samples = i < sizeof of_sequence / sizeof *of_sequence && of_sequence[i];
+    if (roles[i] != PLEAT_ROLE_ABSENT && roles[i] != (has_samples ? PLEAT_ROLE_SAMPLES : PLEAT_ROLE_SHARED))
+      return has_samples ? "an input is not of the samples" : "an input that all samples share comes from the samples";
+  }
+  return NULL;
+}
+
 #define DEFINITION(op, table, attributes)                                                                              \
   const pleat_op_def pleat_op_##op = {.domain = "",                                                                    \
                                       .name = #op,                                                                     \
                                       .versions = table,                                                               \
                                       .attrs = attributes,                                                             \
                                       .infer = infer,                                                                  \
+                                      .apart = apart,                                                                  \
                                       .kernels = kernels,                                                              \
                                       .macs = macs}
 DEFINITION(RNN, rnn_versions, rnn_attrs);

@@ -59,9 +59,15 @@ static pleat_status run(const pleat_call *call) {
 }
 
 static const pleat_kernel reference = {.name = "reference", .run = run};
+
+static const char *apart(const pleat_infer *whole, const pleat_role *roles) {
+  return pleat_attr_int(whole->node, "batch_axis") == 0 ? pleat_apart_each(whole, roles) : "it runs along the samples";
+}
+
 const pleat_op_def pleat_op_ReverseSequence = {.name = "ReverseSequence",
                                                .domain = "",
                                                .versions = versions,
                                                .attrs = attrs,
                                                .infer = infer,
+                                               .apart = apart,
                                                .kernels = (const pleat_kernel *const[]){&reference, NULL}};

@@ -111,11 +111,19 @@ static pleat_status elements_run(const pleat_call *call) {
 
 static const pleat_kernel elements_reference = {.name = "reference", .inplace = 1, .run = elements_run};
 static const pleat_kernel *const elements_kernels[] = {&elements_reference, NULL};
+static const char *elements_apart(const pleat_infer *whole, const pleat_role *roles) {
+  int axis = 0;
+  if (pleat_attr_axis(whole->node, "axis", whole->inputs[0].shape.rank, &axis, NULL) != PLEAT_OK || axis == 0)
+    return "it runs along the samples";
+  return pleat_apart_each(whole, roles);
+}
+
 const pleat_op_def pleat_op_ScatterElements = {.name = "ScatterElements",
                                                .domain = "",
                                                .versions = elements_versions,
                                                .attrs = elements_attrs,
                                                .infer = elements_infer,
+                                               .apart = elements_apart,
                                                .kernels = elements_kernels};
 
 static const pleat_op_version scatter_versions[] = {{9, 3, 3, 1, 1, 0, 0}, {11, 3, 3, 1, 1, 0, 0}, {0}};
@@ -125,6 +133,7 @@ const pleat_op_def pleat_op_Scatter = {.name = "Scatter",
                                        .versions = scatter_versions,
                                        .attrs = scatter_attrs,
                                        .infer = elements_infer,
+                                       .apart = elements_apart,
                                        .kernels = elements_kernels};
 
 /* ---- ScatterND ---- */

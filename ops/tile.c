@@ -92,8 +92,19 @@ static pleat_status run(const pleat_call *call) {
 }
 
 static const pleat_kernel reference = {.name = "reference", .run = run};
+
+/* Samples that are repeated along other axes; or one thing that all share, repeated for each sample. */
+static const char *apart(const pleat_infer *whole, const pleat_role *roles) {
+  const pleat_shape *in = &whole->inputs[0].shape, *out = &whole->outputs[0].shape;
+  if (roles[0] == PLEAT_ROLE_SHARED && roles[1] == PLEAT_ROLE_SIZED)
+    return in->dims[0].value == 1 ? NULL : "it repeats several rows, by the number of samples";
+  if (out->dims[0].value != in->dims[0].value) return "it repeats the batch";
+  return pleat_apart_first(whole, roles);
+}
+
 const pleat_op_def pleat_op_Tile = {.name = "Tile",
                                     .domain = "",
                                     .versions = versions,
                                     .infer = infer,
+                                    .apart = apart,
                                     .kernels = (const pleat_kernel *const[]){&reference, NULL}};

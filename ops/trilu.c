@@ -58,11 +58,16 @@ static pleat_status trilu_run(const pleat_call *call) {
 }
 
 static const pleat_kernel trilu_reference = {.name = "reference", .inplace = 1, .run = trilu_run};
+static const char *trilu_apart(const pleat_infer *whole, const pleat_role *roles) {
+  return whole->inputs[0].shape.rank > 2 ? pleat_apart_first(whole, roles) : "its rows lie along the samples";
+}
+
 const pleat_op_def pleat_op_Trilu = {.name = "Trilu",
                                      .domain = "",
                                      .versions = trilu_versions,
                                      .attrs = trilu_attrs,
                                      .infer = trilu_infer,
+                                     .apart = trilu_apart,
                                      .kernels = (const pleat_kernel *const[]){&trilu_reference, NULL}};
 
 /* ---- EyeLike ---- */
