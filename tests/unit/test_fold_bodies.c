@@ -43,6 +43,7 @@ static const char *condition(builder *b, bool turned) {
   if (turned) model_node(b, "Not", "not", "c", "not_c");
   return turned ? "not_c" : "c";
 }
+
 /* ---- If ---- */
 
 START_TEST(norms_in_both_branches) {
@@ -94,15 +95,13 @@ END_TEST
 START_TEST(norm_before_a_convolution_in_a_branch) {
   builder b = fold_begin(OPSET, "2,3,5,5");
   const char *c = condition(&b, false);
-  Onnx__GraphProto *then = build_graph(&b, "then"), *otherwise = build_graph(&b, "otherwise");
+  Onnx__GraphProto *then = build_graph(&b, "then");
   parameters_in(&b, b.graph, "t_");
   init_in(&b, then, "w", "3,3,2,2", -1, 1);
   norm(&b, then, "bn", "x", "t_", "n");
   build_node(&b, then, "Conv", "conv", "n,w", "ty");
   body_output(&b, then, "ty", PLEAT_DOUBLE);
-  build_node(&b, otherwise, "Neg", "neg", "x", "ey");
-  body_output(&b, otherwise, "ey", PLEAT_DOUBLE);
-  add_if(&b, b.graph, "if", c, "y", then, otherwise);
+  add_if(&b, b.graph, "if", c, "y", then, branch(&b, PLEAT_DOUBLE, "Neg", "x", "ey"));
   fold_output(&b, "y");
   check_fold(&b, (fold_expectation){.inputs = {"2,3,5,5", ""}, .nodes = 3, .target = "conv"});
 }
@@ -113,15 +112,13 @@ START_TEST(norm_of_a_captured_convolution) {
   for (int turned = 0; turned < 2; turned++) {
     builder b = fold_begin(OPSET, "2,3,5,5");
     const char *c = condition(&b, turned);
-    Onnx__GraphProto *then = build_graph(&b, "then"), *otherwise = build_graph(&b, "otherwise");
+    Onnx__GraphProto *then = build_graph(&b, "then");
     init_in(&b, b.graph, "w", "3,3,1,1", -1, 1);
     parameters_in(&b, b.graph, "t_");
     model_node(&b, "Conv", "conv", "x,w", "h");
     norm(&b, then, "bn", "h", "t_", "ty");
     body_output(&b, then, "ty", PLEAT_DOUBLE);
-    build_node(&b, otherwise, "Relu", "relu", "h", "ey");
-    body_output(&b, otherwise, "ey", PLEAT_DOUBLE);
-    add_if(&b, b.graph, "if", c, "y", then, otherwise);
+    add_if(&b, b.graph, "if", c, "y", then, branch(&b, PLEAT_DOUBLE, "Relu", "h", "ey"));
     fold_output(&b, "y");
     check_fold(&b, (fold_expectation){.inputs = {"2,3,5,5", ""},
                                       .nodes = turned ? 5 : 4,
@@ -137,15 +134,10 @@ START_TEST(norm_behind_an_if) {
   for (int turned = 0; turned < 2; turned++) {
     builder b = fold_begin(OPSET, "2,3,5,5");
     const char *c = condition(&b, turned);
-    Onnx__GraphProto *branches[2];
     init_in(&b, b.graph, "w", "3,3,1,1", -1, 1);
     init_in(&b, b.graph, "v", "3,3,1,1", -1, 1);
-    for (int i = 0; i < 2; i++) {
-      branches[i] = build_graph(&b, "branch");
-      build_node(&b, branches[i], "Conv", i == 0 ? "conv" : "conv2", i == 0 ? "x,w" : "x,v", i == 0 ? "ty" : "ey");
-      body_output(&b, branches[i], i == 0 ? "ty" : "ey", PLEAT_DOUBLE);
-    }
-    add_if(&b, b.graph, "if", c, "h", branches[0], branches[1]);
+    add_if(&b, b.graph, "if", c, "h", branch(&b, PLEAT_DOUBLE, "Conv", "x,w", "ty"),
+           branch(&b, PLEAT_DOUBLE, "Conv", "x,v", "ey"));
     parameters_in(&b, b.graph, "");
     norm(&b, b.graph, "bn", "h", "", "y");
     fold_output(&b, "y");
@@ -162,21 +154,17 @@ END_TEST
 START_TEST(convolution_that_a_branch_reads) {
   builder b = fold_begin(OPSET, "2,3,5,5");
   const char *c = condition(&b, false);
-  Onnx__GraphProto *then = build_graph(&b, "then"), *otherwise = build_graph(&b, "otherwise");
   fold_conv(&b, "conv", "x", "h", "3,3,1,1");
   parameters_in(&b, b.graph, "");
   norm(&b, b.graph, "bn", "h", "", "n");
-  build_node(&b, then, "Add", "add", "h,n", "ty");
-  body_output(&b, then, "ty", PLEAT_DOUBLE);
-  build_node(&b, otherwise, "Neg", "neg", "n", "ey");
-  body_output(&b, otherwise, "ey", PLEAT_DOUBLE);
-  add_if(&b, b.graph, "if", c, "y", then, otherwise);
+  add_if(&b, b.graph, "if", c, "y", branch(&b, PLEAT_DOUBLE, "Add", "h,n", "ty"),
+         branch(&b, PLEAT_DOUBLE, "Neg", "n", "ey"));
   fold_output(&b, "y");
   check_fold(&b, (fold_expectation){.inputs = {"2,3,5,5", ""},
                                     .nodes = 5,
                                     .norms = 1,
                                     .action = PLEAT_FOLD_KEPT,
-                                    .reason = "its input 'h' is also read by 'add'"});
+                                    .reason = "its input 'h' is also read by 'ty'"});
 }
 END_TEST
 
@@ -192,7 +180,7 @@ static void check_loop(bool captured, const char *state_shape) {
   conv_and_norm(&b, body, "s", "w", "", "conv", "bn", "r");
   body_output(&b, body, "r", PLEAT_DOUBLE);
   body_output(&b, body, "s", PLEAT_DOUBLE);
-  build_attr_graph(&b, model_node(&b, "Loop", "loop", "trips,,x", "y,all"), "body", body);
+  add_loop(&b, b.graph, "loop", "trips,,x", "y,all", body);
   fold_output(&b, "y");
   fold_output(&b, "all");
   pleat_model *folded = check_fold_keeping(&b, (fold_expectation){.inputs = {"2,3,4,4"}, .nodes = 3, .target = "conv"});
@@ -225,7 +213,7 @@ START_TEST(norm_whose_scale_is_carried) {
   build_node(&b, body, "Mul", "mul", "k,scale", "k_out");
   body_output(&b, body, "r", PLEAT_DOUBLE);
   body_output(&b, body, "k_out", PLEAT_DOUBLE);
-  build_attr_graph(&b, model_node(&b, "Loop", "loop", "trips,,x,scale", "y,k_last"), "body", body);
+  add_loop(&b, b.graph, "loop", "trips,,x,scale", "y,k_last", body);
   fold_output(&b, "y");
   check_fold(&b, (fold_expectation){
                      .inputs = {"2,3,4,4"}, .nodes = 5, .norms = 1, .action = PLEAT_FOLD_KEPT, .reason = "scale"});
@@ -236,7 +224,7 @@ END_TEST
 START_TEST(branch_inside_of_a_loop) {
   builder b = fold_begin(OPSET, "2,3,4,4");
   Onnx__GraphProto *body = loop_body(&b, PLEAT_DOUBLE, "2,3,4,4");
-  Onnx__GraphProto *then = build_graph(&b, "then"), *otherwise = build_graph(&b, "otherwise");
+  Onnx__GraphProto *then = build_graph(&b, "then");
   INTS_INIT(&b, "trips", "", 4);
   INTS_INIT(&b, "two", "", 2);
   init_in(&b, b.graph, "w", "3,3,1,1", -0.5, 0.5);
@@ -244,11 +232,9 @@ START_TEST(branch_inside_of_a_loop) {
   build_node(&b, body, "Less", "less", "i,two", "early");
   conv_and_norm(&b, then, "s", "w", "", "conv", "bn", "ty");
   body_output(&b, then, "ty", PLEAT_DOUBLE);
-  build_node(&b, otherwise, "Tanh", "tanh", "s", "ey");
-  body_output(&b, otherwise, "ey", PLEAT_DOUBLE);
-  add_if(&b, body, "if", "early", "r", then, otherwise);
+  add_if(&b, body, "if", "early", "r", then, branch(&b, PLEAT_DOUBLE, "Tanh", "s", "ey"));
   body_output(&b, body, "r", PLEAT_DOUBLE);
-  build_attr_graph(&b, model_node(&b, "Loop", "loop", "trips,,x", "y"), "body", body);
+  add_loop(&b, b.graph, "loop", "trips,,x", "y", body);
   fold_output(&b, "y");
   check_fold(&b, (fold_expectation){.inputs = {"2,3,4,4"}, .nodes = 6, .target = "conv"});
 }
@@ -261,7 +247,7 @@ START_TEST(norm_behind_a_loop) {
   init_in(&b, b.graph, "w", "3,3,1,1", -0.5, 0.5);
   build_node(&b, body, "Conv", "conv", "s,w", "r");
   body_output(&b, body, "r", PLEAT_DOUBLE);
-  build_attr_graph(&b, model_node(&b, "Loop", "loop", "trips,,x", "h"), "body", body);
+  add_loop(&b, b.graph, "loop", "trips,,x", "h", body);
   parameters_in(&b, b.graph, "");
   norm(&b, b.graph, "bn", "h", "", "y");
   fold_output(&b, "y");
@@ -290,9 +276,7 @@ START_TEST(body_of_a_scan) {
     build_node(&b, body, "Neg", "neg", "r", "v");
     body_output(&b, body, "r", PLEAT_DOUBLE);
     body_output(&b, body, "v", PLEAT_DOUBLE);
-    Onnx__NodeProto *node = model_node(&b, "Scan", "scan", "start,x", "y,all");
-    build_attr_graph(&b, node, "body", body);
-    build_attr_int(&b, node, "num_scan_inputs", 1);
+    add_scan(&b, "start,x", "y,all", body);
     fold_output(&b, "y");
     fold_output(&b, "all");
     check_fold(&b, (fold_expectation){.inputs = {"3,2,3,4,4"}, .nodes = 4, .target = "conv"});
@@ -309,9 +293,7 @@ START_TEST(norm_of_each_slice) {
   body_input(&b, body, "e", PLEAT_DOUBLE, "2,3,4,4");
   conv_and_norm(&b, body, "e", "w", "", "conv", "bn", "r");
   body_output(&b, body, "r", PLEAT_DOUBLE);
-  Onnx__NodeProto *node = model_node(&b, "Scan", "scan", "x", "y");
-  build_attr_graph(&b, node, "body", body);
-  build_attr_int(&b, node, "num_scan_inputs", 1);
+  add_scan(&b, "x", "y", body);
   fold_output(&b, "y");
   check_fold(&b, (fold_expectation){.inputs = {"4,2,3,4,4"}, .nodes = 2, .target = "conv"});
 }

@@ -1,19 +1,13 @@
 /* Where a plan puts its activations: what is shared, what may be overwritten, and that nothing that lives at the same
  * time overlaps - also for some hundred random graphs, whose results must not depend on sharing at all. */
+#include "model_text.h"
 #include "plan_case.h"
 
 /* ---- views ---- */
 
 START_TEST(views_share_memory) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "2,3,4");
-  INTS_INIT(&b, "shape", "2", 6, 4);
-  model_node(&b, "Neg", "neg", "x", "n");
-  model_node(&b, "Reshape", "reshape", "n,shape", "r");
-  model_node(&b, "Flatten", "flatten", "r", "f");
-  model_node(&b, "Abs", "abs", "f", "a");
-  build_attr_int(&b, model_node(&b, "Concat", "cat", "a,f", "y"), "axis", 1); /* copies */
-  model_output(&b, "y", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<2,3,4>;shape{6,4};Neg x n;Reshape n,shape r;Flatten r f;Abs f a;"
+                                      "Concat a,f y axis:1;>y");
   planned p = plan_of(&b);
   ck_assert(shares(&p, "n", "r") && shares(&p, "r", "f"));
   ck_assert(!shares(&p, "f", "a")); /* f is read again: it may not be overwritten */
@@ -24,13 +18,7 @@ END_TEST
 
 /* Views of what the caller owns cost nothing either, and nothing is written over it. */
 START_TEST(views_of_inputs_and_constants) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "2,3");
-  INTS_INIT(&b, "shape", "1", 6);
-  model_node(&b, "Reshape", "reshape", "x,shape", "r");
-  model_node(&b, "Relu", "relu", "r", "p");
-  model_node(&b, "Neg", "neg", "p", "y");
-  model_output(&b, "y", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<2,3>;shape{6};Reshape x,shape r;Relu r p;Neg p y;>y");
   planned p = plan_of(&b);
   ck_assert_int_eq(slot_named(&p, "r")->storage, PLEAT_STORAGE_INPUT);
   ck_assert(!shares(&p, "r", "p"));
@@ -43,14 +31,8 @@ END_TEST
 
 /* An output that is a view of an input, of a constant, or of another output is a copy. */
 START_TEST(views_that_are_outputs) {
-  builder b = build_begin(8, MODEL_OPSET);
+  builder b = text_model(MODEL_OPSET, "x<2,2>;shape{4};Reshape x,shape y1;Relu x y2;Reshape y2,shape y3;>y1,y2,y3");
   pleat_tensor *outputs[3];
-  model_input(&b, "x", PLEAT_FLOAT, "2,2");
-  INTS_INIT(&b, "shape", "1", 4);
-  model_node(&b, "Reshape", "of_input", "x,shape", "y1");
-  model_node(&b, "Relu", "relu", "x", "y2");
-  model_node(&b, "Reshape", "of_output", "y2,shape", "y3");
-  for (int i = 0; i < 3; i++) model_output(&b, ((const char *[]){"y1", "y2", "y3"})[i], PLEAT_FLOAT, "?");
   pleat_session *session = session_from(&b, (pleat_session_options){0});
   pleat_tensor *x = FLOATS("2,2", 1, -2, 3, -4);
   run_session(session, &x, outputs);
@@ -65,15 +47,8 @@ END_TEST
 /* ---- in place ---- */
 
 START_TEST(in_place_chain_needs_one_buffer) {
-  builder b = build_begin(8, MODEL_OPSET);
   pleat_plan_info *info = NULL;
-  model_input(&b, "x", PLEAT_FLOAT, "64");
-  model_node(&b, "Relu", "relu", "x", "a");
-  model_node(&b, "Neg", "neg", "a", "b");
-  model_node(&b, "Abs", "abs", "b", "c");
-  INTS_INIT(&b, "twice", "1", 2);
-  model_node(&b, "Tile", "tile", "c,twice", "y");
-  model_output(&b, "y", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<64>;Relu x a;Neg a b;Abs b c;twice{2};Tile c,twice y;>y");
   planned p = plan_of(&b);
   ck_assert(shares(&p, "a", "b") && shares(&p, "b", "c"));
   ck_assert_uint_eq(p.plan->arena_bytes, 256);
@@ -87,12 +62,7 @@ END_TEST
 
 /* Add(t, t) may be written over t, which is read element by element. */
 START_TEST(add_to_itself) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "3");
-  model_node(&b, "Relu", "relu", "x", "t");
-  model_node(&b, "Add", "add", "t,t", "s");
-  model_node(&b, "Mul", "mul", "s,s", "y");
-  model_output(&b, "y", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<3>;Relu x t;Add t,t s;Mul s,s y;>y");
   pleat_session *session = session_from(&b, (pleat_session_options){0});
   pleat_tensor *y = run_one(session, FLOATS("3", -1, 2, 3));
   ASSERT_TENSOR(y, "float[3]", 0, 16, 36);
@@ -103,17 +73,8 @@ END_TEST
 
 /* Add(t, r) where r is a view of t with another shape: t must not be overwritten while r is read by broadcast. */
 START_TEST(broadcast_of_a_view_of_itself) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "1,3");
-  INTS_INIT(&b, "column", "2", 3, 1);
-  model_node(&b, "Relu", "relu", "x", "t");
-  model_node(&b, "Reshape", "reshape", "t,column", "r");
-  model_node(&b, "Add", "add", "t,r", "s"); /* [3,3] */
-  INTS_INIT(&b, "row", "2", 1, 3);
-  model_node(&b, "Reshape", "back", "r,row", "t2");
-  model_node(&b, "Sub", "sub", "t2,t", "z");
-  model_node(&b, "Add", "sum", "s,z", "y");
-  model_output(&b, "y", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<1,3>;column{3,1};Relu x t;Reshape t,column r;Add t,r s;row{1,3};"
+                                      "Reshape r,row t2;Sub t2,t z;Add s,z y;>y");
   pleat_session *session = session_from(&b, (pleat_session_options){0});
   pleat_tensor *y = run_one(session, FLOATS("1,3", 1, 2, 4));
   ASSERT_TENSOR(y, "float[3,3]", 2, 3, 5, 3, 4, 6, 5, 6, 8);
@@ -124,15 +85,8 @@ END_TEST
 
 /* The smaller operand is never written over, the larger one is; a type change is no reuse. */
 START_TEST(broadcast_operands) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "4,3");
-  model_input(&b, "v", PLEAT_FLOAT, "3");
-  model_node(&b, "Neg", "neg", "v", "small");
-  model_node(&b, "Relu", "relu", "x", "large");
-  model_node(&b, "Add", "add", "small,large", "s");
-  build_attr_int(&b, model_node(&b, "Cast", "cast", "s", "i"), "to", PLEAT_INT32);
-  build_attr_int(&b, model_node(&b, "Concat", "cat", "i,i", "y"), "axis", 0);
-  model_output(&b, "y", PLEAT_INT32, "?");
+  builder b = text_model(MODEL_OPSET, "x<4,3>;v<3>;Neg v small;Relu x large;Add small,large s;Cast s i to:6;"
+                                      "Concat i,i y axis:0;>y");
   planned p = plan_of(&b);
   ck_assert(shares(&p, "large", "s") && !shares(&p, "small", "s"));
   ck_assert(!shares(&p, "s", "i"));
@@ -142,15 +96,8 @@ END_TEST
 
 /* Inputs, constants and outputs keep their values. */
 START_TEST(what_must_not_be_overwritten) {
-  builder b = build_begin(8, MODEL_OPSET);
   pleat_tensor *outputs[2];
-  model_input(&b, "x", PLEAT_FLOAT, "2");
-  model_init(&b, "k", PLEAT_FLOAT, "2", (double[]){10, 20});
-  model_node(&b, "Neg", "neg", "x", "y1");
-  model_node(&b, "Relu", "relu", "y1", "p");
-  model_node(&b, "Add", "add", "p,k", "y2");
-  model_output(&b, "y1", PLEAT_FLOAT, "?");
-  model_output(&b, "y2", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<2>;f{10,20};Neg x y1;Relu y1 p;Add p,f y2;>y1,y2");
   pleat_session *session = session_from(&b, (pleat_session_options){0});
   pleat_tensor *x = FLOATS("2", 1, -2);
   for (int i = 0; i < 2; i++) {
@@ -168,12 +115,7 @@ END_TEST
 
 /* What is computed for nobody (its reader needs only its shape) takes no memory. */
 START_TEST(dropped_steps_take_no_memory) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "64,64");
-  model_node(&b, "Exp", "exp", "x", "e");
-  model_node(&b, "Shape", "shape", "e", "s");
-  model_node(&b, "Neg", "neg", "s", "y");
-  model_output(&b, "y", PLEAT_INT64, "?");
+  builder b = text_model(MODEL_OPSET, "x<64,64>;Exp x e;Shape e s;Neg s y;>y");
   planned p = plan_of(&b);
   ck_assert_uint_eq(p.plan->step_count, 0);
   ck_assert_uint_eq(p.plan->arena_bytes, 0);

@@ -1,60 +1,18 @@
 /* Batches in parts: which graphs keep the samples of a batch apart and which do not, with the reason; that parts give
  * what the whole batch gives; how many samples a part is given.
  *
- * A case is a text of statements: "w[4,3]" a float initializer, "i{1,-1}" integers, "f{1.0}" floats, "u<4,6>" one more
- * graph input, else a node: "Op inputs outputs" and attributes "axis:1", "pads=1,1", "mode'linear". x goes in, y comes
- * out. */
+ * A case is a text (model_text.h): x goes in, y comes out, u is one more input. */
 #include "flow_case.h"
+#include "model_text.h"
 #include "plan_case.h"
 
-enum { OPSET = 17, TEXT = 600 };
-
-static void add_values(builder *b, char *statement, char *brace) {
-  double values[16];
-  size_t count = 0;
-  char shape[8];
-  *brace = '\0';
-  for (char *at = brace + 1; *at != '}' && *at != '\0';) {
-    values[count++] = strtod(at, &at);
-    if (*at == ',') at++;
-  }
-  snprintf(shape, sizeof shape, "%zu", count);
-  model_init(b, statement, statement[0] == 'f' ? PLEAT_FLOAT : PLEAT_INT64, shape, values);
-}
-
-static void add_attribute(builder *b, Onnx__NodeProto *node, char *word) {
-  char *sign = strpbrk(word, ":='");
-  const char kind = *sign;
-  *sign = '\0';
-  if (kind == ':') build_attr_int(b, node, word, atoi(sign + 1));
-  else if (kind == '=') attr_ints(b, node, word, sign + 1);
-  else attr_text(b, node, word, sign + 1);
-}
-
-static void add_statement(builder *b, char *statement) {
-  char *sign = strpbrk(statement, "[{< "), *rest = NULL;
-  if (*sign == '{') add_values(b, statement, sign);
-  else if (*sign == ' ') {
-    const char *op = strtok_r(statement, " ", &rest), *inputs = strtok_r(NULL, " ", &rest);
-    Onnx__NodeProto *node = model_node(b, op, op, inputs, strtok_r(NULL, " ", &rest));
-    for (char *word; (word = strtok_r(NULL, " ", &rest)) != NULL;) add_attribute(b, node, word);
-  } else {
-    const bool is_input = *sign == '<';
-    *sign = '\0';
-    sign[strlen(sign + 1)] = '\0'; /* the closing one */
-    if (is_input) model_input(b, statement, PLEAT_FLOAT, sign + 1);
-    else noise_init(b, statement, PLEAT_FLOAT, sign + 1, -0.5, 0.5);
-  }
-}
+enum { OPSET = 17 };
 
 static pleat_model *model_of(const char *shape, const char *statements) {
-  char text[TEXT], *rest = NULL;
   builder b = build_begin(8, OPSET);
-  ck_assert_uint_lt(strlen(statements), sizeof text);
-  snprintf(text, sizeof text, "%s", statements);
   model_input(&b, "x", PLEAT_FLOAT, shape);
-  for (char *one = strtok_r(text, ";", &rest); one != NULL; one = strtok_r(NULL, ";", &rest)) add_statement(&b, one);
-  model_output(&b, "y", PLEAT_UNDEFINED, "?");
+  add_text(&b, statements);
+  add_text(&b, ">y");
   return build_model(&b);
 }
 
@@ -298,9 +256,7 @@ START_TEST(control_flow_mixes) {
   build_node(&b, body, "Identity", "", "s_out", "out");
   body_output(&b, body, "s_out", PLEAT_FLOAT);
   body_output(&b, body, "out", PLEAT_FLOAT);
-  Onnx__NodeProto *scan = model_node(&b, "Scan", "scan", "zero,x", "last,y");
-  build_attr_graph(&b, scan, "body", body);
-  build_attr_int(&b, scan, "num_scan_inputs", 1);
+  add_scan(&b, "zero,x", "last,y", body);
   model_output(&b, "y", PLEAT_FLOAT, "4,3");
   planned p = plan_in(session_from(&b, (pleat_session_options){.part_samples = 2}));
   ck_assert_ptr_null(p.plan->parts.plan);

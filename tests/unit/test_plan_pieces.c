@@ -1,6 +1,7 @@
 /* Concat, Split and Slice in plans: pieces that are contiguous in the whole take no copy, nested Concats are one
  * buffer, what cannot be shared is copied as ever. Every model here gives bit by bit the results of a plan that hands
  * out every value, and so copies every piece; test_plan_networks.c does the same with random networks. */
+#include "model_text.h"
 #include "plan_case.h"
 
 static void assert_pieces(const planned *p, const char *step, unsigned in_place, unsigned of) {
@@ -76,19 +77,12 @@ END_TEST
 
 /* Along channels, samples lie apart: copied with a batch of 2. Along the batch they do not. */
 START_TEST(a_batch) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "2,16,5,5");
-  add_conv(&b, "c1", "x", 16, 16, 1, "a");
-  add_conv(&b, "c2", "x", 16, 32, 1, "c");
-  add_concat(&b, "cat", "a,c", "k", 1);
-  add_conv(&b, "c3", "k", 48, 16, 1, "d");
-  add_conv(&b, "c4", "x", 16, 16, 3, "e");
-  add_concat(&b, "stack", "d,e,d", "s", 0);
-  model_node(&b, "GlobalMaxPool", "pool", "s", "y");
-  model_output(&b, "y", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<2,16,5,5>;w1[16,16,1,1];w2[32,16,1,1];w3[16,48,1,1];w4[16,16,3,3];"
+                                      "Conv x,w1 a;Conv x,w2 c;Concat a,c k axis:1;Conv k,w3 d;"
+                                      "Conv x,w4 e pads=1,1,1,1;Concat d,e,d s axis:0;GlobalMaxPool s y;>y");
   planned p = plan_checked(&b);
-  assert_pieces(&p, "cat", 0, 2);
-  assert_pieces(&p, "stack", 2, 3); /* d's second place is a copy */
+  assert_pieces(&p, "k", 0, 2);
+  assert_pieces(&p, "s", 2, 3); /* d's second place is a copy */
   end_plan(&p);
 }
 END_TEST
@@ -112,20 +106,11 @@ END_TEST
 
 /* A value has one place: in the larger whole; in the same whole twice, in the first. */
 START_TEST(a_piece_used_twice) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "1,4,8");
-  model_node(&b, "Sigmoid", "s", "x", "a");
-  model_node(&b, "Neg", "n", "x", "c");
-  model_node(&b, "Abs", "abs", "x", "e");
-  add_concat(&b, "small", "c,a", "k1", 1);
-  add_concat(&b, "large", "a,e,a", "k2", 1);
-  model_node(&b, "Exp", "e1", "k1", "y1");
-  model_node(&b, "Exp", "e2", "k2", "y2");
-  model_output(&b, "y1", PLEAT_FLOAT, "?");
-  model_output(&b, "y2", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<1,4,8>;Sigmoid x a;Neg x c;Abs x e;Concat c,a k1 axis:1;"
+                                      "Concat a,e,a k2 axis:1;Exp k1 y1;Exp k2 y2;>y1,y2");
   planned p = plan_checked(&b);
-  assert_pieces(&p, "large", 2, 3);
-  assert_pieces(&p, "small", 1, 2);
+  assert_pieces(&p, "k2", 2, 3);
+  assert_pieces(&p, "k1", 1, 2);
   ck_assert(shares(&p, "a", "k2") && place_of(&p, "a") == 0);
   ck_assert(shares(&p, "c", "k1") && !shares(&p, "c", "a"));
   end_plan(&p);
@@ -134,20 +119,12 @@ END_TEST
 
 /* A whole that is a piece of another one. */
 START_TEST(a_whole_inside_of_another) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "3,4");
-  model_node(&b, "Sigmoid", "s", "x", "a");
-  model_node(&b, "Neg", "n", "x", "c");
-  model_node(&b, "Abs", "abs", "x", "e");
-  add_concat(&b, "inner", "a,c", "k1", 0);
-  add_concat(&b, "outer", "e,k1", "k2", 0);
-  add_concat(&b, "lone", "k2", "k3", 0); /* of one piece */
-  model_node(&b, "Transpose", "t", "k3", "y");
-  model_output(&b, "y", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<3,4>;Sigmoid x a;Neg x c;Abs x e;Concat a,c k1 axis:0;Concat e,k1 k2 axis:0;"
+                                      "Concat k2 k3 axis:0;Transpose k3 y;>y");
   planned p = plan_checked(&b);
-  assert_pieces(&p, "inner", 2, 2);
-  assert_pieces(&p, "outer", 2, 2);
-  assert_pieces(&p, "lone", 1, 1);
+  assert_pieces(&p, "k1", 2, 2);
+  assert_pieces(&p, "k2", 2, 2);
+  assert_pieces(&p, "k3", 1, 1); /* of one piece */
   ck_assert(shares(&p, "c", "k3"));
   ck_assert_uint_eq(place_of(&p, "c"), 24 * 4);
   end_plan(&p);
@@ -156,17 +133,9 @@ END_TEST
 
 /* What others own is copied into the whole; the rest still goes in place. */
 START_TEST(inputs_constants_and_outputs) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "2,4");
-  noise_init(&b, "k", PLEAT_FLOAT, "1,4", -1, 1);
-  model_node(&b, "Neg", "n", "x", "c");
-  model_node(&b, "Abs", "abs", "x", "e");
-  add_concat(&b, "cat", "x,c,k,e", "all", 0);
-  model_node(&b, "Exp", "exp", "all", "y");
-  model_output(&b, "y", PLEAT_FLOAT, "?");
-  model_output(&b, "e", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<2,4>;k[1,4];Neg x c;Abs x e;Concat x,c,k,e all axis:0;Exp all y;>y,e");
   planned p = plan_checked(&b);
-  assert_pieces(&p, "cat", 1, 4);
+  assert_pieces(&p, "all", 1, 4);
   ck_assert(shares(&p, "c", "all"));
   end_plan(&p);
 }
@@ -174,18 +143,10 @@ END_TEST
 
 /* A whole that is an output: its pieces are written into the caller's memory. Twice an output: copied once. */
 START_TEST(a_whole_that_is_an_output) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "2,4");
-  INTS_INIT(&b, "flat", "1", 16);
-  model_node(&b, "Neg", "n", "x", "c");
-  model_node(&b, "Abs", "abs", "x", "e");
-  model_node(&b, "Sigmoid", "s", "c", "g");
-  add_concat(&b, "cat", "e,g", "y", 0);
-  model_node(&b, "Reshape", "r", "y,flat", "y2");
-  model_output(&b, "y", PLEAT_FLOAT, "?");
-  model_output(&b, "y2", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<2,4>;i{16};Neg x c;Abs x e;Sigmoid c g;Concat e,g y axis:0;Reshape y,i y2;"
+                                      ">y,y2");
   planned p = plan_checked(&b);
-  assert_pieces(&p, "cat", 2, 2);
+  assert_pieces(&p, "y", 2, 2);
   ck_assert_int_eq(slot_named(&p, "g")->storage, PLEAT_STORAGE_OUTPUT);
   ck_assert(shares(&p, "c", "y")); /* over which g is written */
   ck_assert_uint_eq(p.plan->arena_bytes, 0);
@@ -195,26 +156,12 @@ END_TEST
 
 /* A view that is a piece takes its input there with it; a view of a piece stays with it. */
 START_TEST(views_and_pieces) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "2,8");
-  INTS_INIT(&b, "square", "2", 4, 4);
-  INTS_INIT(&b, "flat", "1", 16);
-  model_node(&b, "Neg", "n", "x", "c");
-  model_node(&b, "Reshape", "r", "c,square", "v");
-  model_node(&b, "Reshape", "r2", "c,flat", "w");
-  add_concat(&b, "cat", "v,v2", "k", 0);
-  model_node(&b, "Reshape", "r3", "x,square", "v2"); /* of an input: has to be copied once */
-  model_node(&b, "Exp", "e", "w", "y2");
-  model_node(&b, "Transpose", "t", "k", "y");
-  ck_assert_uint_eq(b.graph->n_node, 7);
-  Onnx__NodeProto *cat = b.graph->node[3]; /* behind its inputs */
-  b.graph->node[3] = b.graph->node[4];
-  b.graph->node[4] = cat;
-  model_output(&b, "y", PLEAT_FLOAT, "?");
-  model_output(&b, "y2", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<2,8>;square{4,4};i{16};Neg x c;Reshape c,square v;Reshape c,i w;"
+                                      "Reshape x,square v2;Concat v,v2 k axis:0;Exp w y2;Transpose k y;>y,y2");
   planned p = plan_checked(&b);
-  assert_pieces(&p, "cat", 2, 2);
-  ck_assert(step_named(&p, "r")->is_view && step_named(&p, "r2")->is_view && !step_named(&p, "r3")->is_view);
+  assert_pieces(&p, "k", 2, 2);
+  ck_assert(step_named(&p, "v")->is_view && step_named(&p, "w")->is_view);
+  ck_assert(!step_named(&p, "v2")->is_view); /* of an input: has to be copied once */
   ck_assert(shares(&p, "c", "k") && shares(&p, "w", "k"));
   end_plan(&p);
 }
@@ -222,36 +169,22 @@ END_TEST
 
 /* A view that has a place of its own, of a piece of another whole: copied with what pads its blocks. */
 START_TEST(a_view_that_is_copied) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "1,16,3,3");
-  add_conv(&b, "c0", "x", 16, 16, 3, "a");
-  add_conv(&b, "c1", "a", 16, 17, 3, "c");
-  add_conv(&b, "c2", "a", 16, 16, 3, "d");
-  model_node(&b, "Identity", "same", "c", "c_too");
-  add_concat(&b, "cat1", "a,c", "k1", 1);
-  add_concat(&b, "cat2", "d,c_too", "k2", 1);
-  add_conv(&b, "c3", "k1", 33, 16, 3, "y1");
-  add_conv(&b, "c4", "k2", 33, 16, 3, "y2");
-  model_output(&b, "y1", PLEAT_FLOAT, "?");
-  model_output(&b, "y2", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<1,16,3,3>;w0[16,16,3,3];w1[17,16,3,3];w2[16,16,3,3];w3[16,33,3,3];"
+                                      "Conv x,w0 a pads=1,1,1,1;Conv a,w1 c pads=1,1,1,1;Conv a,w2 d pads=1,1,1,1;"
+                                      "Identity c c_too;Concat a,c k1 axis:1;Concat d,c_too k2 axis:1;"
+                                      "Conv k1,w3 y1 pads=1,1,1,1;Conv k2,w3 y2 pads=1,1,1,1;>y1,y2");
   planned p = plan_checked(&b);
-  assert_pieces(&p, "cat1", 2, 2);
-  assert_pieces(&p, "cat2", 2, 2);
-  ck_assert(!step_named(&p, "same")->is_view);
+  assert_pieces(&p, "k1", 2, 2);
+  assert_pieces(&p, "k2", 2, 2);
+  ck_assert(!step_named(&p, "c_too")->is_view);
   end_plan(&p);
 }
 END_TEST
 
 /* A row of a matrix is read again and again while the result is computed: not over the matrix. */
 START_TEST(a_piece_that_is_read_by_broadcast) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "4,6");
-  model_node(&b, "Neg", "n", "x", "t");
-  build_attr_int(&b, model_node(&b, "Split", "split", "t,sizes", "row,rest"), "axis", 0);
-  INTS_INIT(&b, "sizes", "2", 1, 3);
-  model_node(&b, "Sub", "sub", "t,row", "d");
-  model_node(&b, "Transpose", "tr", "d", "y");
-  model_output(&b, "y", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<4,6>;Neg x t;Split t,sizes row,rest axis:0;sizes{1,3};Sub t,row d;"
+                                      "Transpose d y;>y");
   planned p = plan_checked(&b);
   ck_assert(shares(&p, "row", "t") && !shares(&p, "d", "t"));
   end_plan(&p);
@@ -260,35 +193,18 @@ END_TEST
 
 /* A piece, or what shares its bytes, is not written over while the whole is needed; the whole is, when nothing is. */
 START_TEST(what_may_be_written_over) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "2,4");
-  model_node(&b, "Neg", "n", "x", "a");
-  model_node(&b, "Abs", "abs", "x", "c");
-  add_concat(&b, "cat", "a,c", "k", 0);
-  model_node(&b, "Relu", "r", "a", "ra"); /* after the Concat, which reads a at another time than k's readers */
-  model_node(&b, "Sigmoid", "s", "k", "sk");
-  model_node(&b, "Sub", "sub", "ra,c", "d");
-  model_node(&b, "Transpose", "t1", "sk", "y1");
-  model_node(&b, "Transpose", "t2", "d", "y2");
-  model_output(&b, "y1", PLEAT_FLOAT, "?");
-  model_output(&b, "y2", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<2,4>;Neg x a;Abs x c;Concat a,c k axis:0;Relu a ra;Sigmoid k sk;Sub ra,c d;"
+                                      "Transpose sk y1;Transpose d y2;>y1,y2");
   planned p = plan_checked(&b);
-  assert_pieces(&p, "cat", 2, 2);
-  ck_assert(!shares(&p, "ra", "a"));
+  assert_pieces(&p, "k", 2, 2);
+  ck_assert(!shares(&p, "ra", "a")); /* the Concat reads a at another time than k's readers */
   ck_assert(!shares(&p, "sk", "k")); /* c is read by Sub, later */
   end_plan(&p);
 }
 END_TEST
 
 START_TEST(a_whole_that_is_written_over) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "2,4");
-  model_node(&b, "Neg", "n", "x", "a");
-  model_node(&b, "Abs", "abs", "x", "c");
-  add_concat(&b, "cat", "a,c", "k", 0);
-  model_node(&b, "Sigmoid", "s", "k", "sk");
-  model_node(&b, "Transpose", "t", "sk", "y");
-  model_output(&b, "y", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<2,4>;Neg x a;Abs x c;Concat a,c k axis:0;Sigmoid k sk;Transpose sk y;>y");
   planned p = plan_checked(&b);
   ck_assert(shares(&p, "sk", "k"));
   ck_assert_uint_eq(p.plan->arena_bytes, 64);
@@ -297,17 +213,10 @@ START_TEST(a_whole_that_is_written_over) {
 END_TEST
 
 START_TEST(empty_pieces) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "2,4");
-  model_input(&b, "none", PLEAT_FLOAT, "0,4");
-  model_node(&b, "Neg", "n", "x", "a");
-  model_node(&b, "Neg", "n0", "none", "a0");
-  model_node(&b, "Abs", "abs", "x", "c");
-  add_concat(&b, "cat", "none,a,a0,c", "k", 0);
-  model_node(&b, "Transpose", "t", "k", "y");
-  model_output(&b, "y", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<2,4>;none<0,4>;Neg x a;Neg none a0;Abs x c;Concat none,a,a0,c k axis:0;"
+                                      "Transpose k y;>y");
   planned p = plan_checked(&b);
-  assert_pieces(&p, "cat", 4, 4);
+  assert_pieces(&p, "k", 4, 4);
   end_plan(&p);
 }
 END_TEST
@@ -316,42 +225,27 @@ END_TEST
 
 /* Parts are views; one that is free is written over, one that others read is not. */
 START_TEST(a_split) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "1,3,5,5");
-  INTS_INIT(&b, "sizes", "3", 16, 32, 16);
-  add_conv(&b, "c1", "x", 3, 64, 3, "a");
-  build_attr_int(&b, model_node(&b, "Split", "split", "a,sizes", "p,q,r"), "axis", 1);
-  model_node(&b, "Sigmoid", "s1", "p", "sp");
-  model_node(&b, "Sigmoid", "s2", "q", "sq");
-  add_concat(&b, "cat", "r,sq,sp", "k", 1); /* r lies in a already: copied */
-  add_conv(&b, "c2", "q", 32, 64, 3, "d");
-  model_node(&b, "Add", "add", "k,d", "e");
-  add_conv(&b, "c3", "e", 64, 8, 3, "y");
-  model_output(&b, "y", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<1,3,5,5>;sizes{16,32,16};w1[64,3,3,3];w2[64,32,3,3];w3[8,64,3,3];"
+                                      "Conv x,w1 a pads=1,1,1,1;Split a,sizes p,q,r axis:1;Sigmoid p sp;Sigmoid q sq;"
+                                      "Concat r,sq,sp k axis:1;Conv q,w2 d pads=1,1,1,1;Add k,d e;"
+                                      "Conv e,w3 y pads=1,1,1,1;>y");
   planned p = plan_checked(&b);
   ck_assert(shares(&p, "p", "a") && shares(&p, "q", "a"));
   ck_assert_uint_eq(place_of(&p, "q"), 16u * 25u * 4u);
   ck_assert(!shares(&p, "sq", "q")); /* q is read again */
-  assert_pieces(&p, "split", 2, 3);  /* r has its place in k: written there */
-  assert_pieces(&p, "cat", 3, 3);
+  assert_pieces(&p, "p", 2, 3);      /* r has its place in k: written there */
+  assert_pieces(&p, "k", 3, 3);
   end_plan(&p);
 }
 END_TEST
 
 START_TEST(a_split_of_an_input) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "4,6");
-  build_attr_int(&b, model_node(&b, "Split", "rows", "x", "p,q"), "axis", 0);
-  build_attr_int(&b, model_node(&b, "Split", "columns", "p", "u,v"), "axis", 1); /* not contiguous */
-  model_node(&b, "Relu", "r", "q", "rq");
-  add_concat(&b, "cat", "u,v", "uv", 1);
-  model_node(&b, "Add", "add", "uv,rq", "y");
-  model_output(&b, "y", PLEAT_FLOAT, "?");
-  model_output(&b, "p", PLEAT_FLOAT, "?"); /* a piece of the caller's input: handed out as a copy */
+  builder b = text_model(MODEL_OPSET, "x<4,6>;Split x p,q axis:0;Split p u,v axis:1;Relu q rq;Concat u,v uv axis:1;"
+                                      "Add uv,rq y;>y,p");
   planned p = plan_checked(&b);
-  assert_pieces(&p, "rows", 1, 2);
-  assert_pieces(&p, "columns", 0, 2);
-  ck_assert_int_eq(slot_named(&p, "q")->storage, PLEAT_STORAGE_INPUT);
+  assert_pieces(&p, "p", 1, 2);
+  assert_pieces(&p, "u", 0, 2);                                        /* not contiguous */
+  ck_assert_int_eq(slot_named(&p, "q")->storage, PLEAT_STORAGE_INPUT); /* and p, handed out, is a copy */
   ck_assert(!shares(&p, "rq", "q"));
   end_plan(&p);
 }
@@ -359,16 +253,10 @@ END_TEST
 
 /* Split and joined again as it was: nothing moves at all. */
 START_TEST(a_split_undone) {
-  builder b = build_begin(8, MODEL_OPSET);
-  model_input(&b, "x", PLEAT_FLOAT, "4,6");
-  model_node(&b, "Neg", "n", "x", "a");
-  build_attr_int(&b, model_node(&b, "Split", "split", "a", "p,q"), "axis", 0);
-  model_node(&b, "Relu", "r", "p", "rp");
-  add_concat(&b, "cat", "rp,q", "k", 0);
-  model_node(&b, "Transpose", "t", "k", "y");
-  model_output(&b, "y", PLEAT_FLOAT, "?");
+  builder b = text_model(MODEL_OPSET, "x<4,6>;Neg x a;Split a p,q axis:0;Relu p rp;Concat rp,q k axis:0;Transpose k y;"
+                                      ">y");
   planned p = plan_checked(&b);
-  assert_pieces(&p, "cat", 2, 2);
+  assert_pieces(&p, "k", 2, 2);
   end_plan(&p);
 }
 END_TEST

@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "model_builder.h"
+#include "flow_case.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
 
@@ -141,23 +141,13 @@ START_TEST(no_allocation_in_an_iteration) {
   INTS_INIT(&b, "trips", "", 10000);
   INTS_INIT(&b, "half", "", 5000);
   model_init(&b, "small", PLEAT_FLOAT, "", (const double[]){1e-3});
-  Onnx__GraphProto *body = build_graph(&b, "body"), *then = build_graph(&b, "then"), *other = build_graph(&b, "else");
-  ADD(&b, body->input, body->n_input, info_of(&b, "i", PLEAT_INT64, ""));
-  ADD(&b, body->input, body->n_input, info_of(&b, "go", PLEAT_BOOL, ""));
-  ADD(&b, body->input, body->n_input, info_of(&b, "s", PLEAT_FLOAT, "2"));
-  build_node(&b, body, "Identity", "", "go", "on");
+  Onnx__GraphProto *body = loop_body(&b, PLEAT_FLOAT, "2");
   build_node(&b, body, "Less", "", "i,half", "early");
-  build_node(&b, then, "Add", "", "s,small", "t");
-  build_node(&b, other, "Sub", "", "s,small", "e");
-  ADD(&b, then->output, then->n_output, info_of(&b, "t", PLEAT_FLOAT, "2"));
-  ADD(&b, other->output, other->n_output, info_of(&b, "e", PLEAT_FLOAT, "2"));
-  Onnx__NodeProto *choice = build_node(&b, body, "If", "if", "early", "r");
-  build_attr_graph(&b, choice, "then_branch", then);
-  build_attr_graph(&b, choice, "else_branch", other);
-  ADD(&b, body->output, body->n_output, info_of(&b, "on", PLEAT_BOOL, ""));
-  ADD(&b, body->output, body->n_output, info_of(&b, "r", PLEAT_FLOAT, "2"));
-  ADD(&b, body->output, body->n_output, info_of(&b, "i", PLEAT_INT64, ""));
-  build_attr_graph(&b, model_node(&b, "Loop", "loop", "trips,,x", "y,steps"), "body", body);
+  add_if(&b, body, "if", "early", "r", branch(&b, PLEAT_FLOAT, "Add", "s,small", "t"),
+         branch(&b, PLEAT_FLOAT, "Sub", "s,small", "e"));
+  body_output(&b, body, "r", PLEAT_FLOAT);
+  body_output(&b, body, "i", PLEAT_INT64);
+  add_loop(&b, b.graph, "loop", "trips,,x", "y,steps", body);
   model_output(&b, "y", PLEAT_FLOAT, "2");
   size_t made, taken;
   count_session(session_from(&b, (pleat_session_options){.threads = 1}), "2", &made, &taken);

@@ -2,16 +2,6 @@
  * known only while running, and changing from one iteration to the next. */
 #include "flow_case.h"
 
-/* ---- bodies ---- */
-
-/* A branch of one node, named after it. */
-static Onnx__GraphProto *branch(builder *b, const char *op, const char *inputs, const char *output) {
-  Onnx__GraphProto *graph = build_graph(b, output);
-  build_node(b, graph, op, output, inputs, output);
-  body_output(b, graph, output, PLEAT_FLOAT);
-  return graph;
-}
-
 static pleat_tensor *flag(bool value) {
   return make(PLEAT_BOOL, "", VECTOR(uint8_t, value));
 }
@@ -43,7 +33,8 @@ START_TEST(either_branch) {
   model_input(&b, "x", PLEAT_FLOAT, "2");
   model_init(&b, "k", PLEAT_FLOAT, "2", (const double[]){10, 20});
   model_node(&b, "Neg", "neg", "x", "n");
-  add_if(&b, b.graph, "if", "c", "y", branch(&b, "Add", "n,k", "t"), branch(&b, "Mul", "x,k", "e"));
+  add_if(&b, b.graph, "if", "c", "y", branch(&b, PLEAT_FLOAT, "Add", "n,k", "t"),
+         branch(&b, PLEAT_FLOAT, "Mul", "x,k", "e"));
   model_node(&b, "Abs", "abs", "y", "z");
   model_output(&b, "z", PLEAT_FLOAT, "?");
   FOR_WAYS(&b, model, session) {
@@ -65,7 +56,8 @@ START_TEST(branches_of_other_shapes) {
   model_input(&b, "c", PLEAT_BOOL, "");
   model_input(&b, "x", PLEAT_FLOAT, "2,3");
   INTS_INIT(&b, "row", "1", -1);
-  add_if(&b, b.graph, "if", "c", "y", branch(&b, "Reshape", "x,row", "t"), branch(&b, "Transpose", "x", "e"));
+  add_if(&b, b.graph, "if", "c", "y", branch(&b, PLEAT_FLOAT, "Reshape", "x,row", "t"),
+         branch(&b, PLEAT_FLOAT, "Transpose", "x", "e"));
   model_node(&b, "Neg", "neg", "y", "z");
   model_output(&b, "z", PLEAT_FLOAT, "?");
   FOR_WAYS(&b, model, session) {
@@ -85,7 +77,8 @@ START_TEST(branches_that_hand_on) {
   model_input(&b, "c", PLEAT_BOOL, "1");
   model_input(&b, "x", PLEAT_FLOAT, "2");
   model_init(&b, "k", PLEAT_FLOAT, "2", (const double[]){10, 20});
-  add_if(&b, b.graph, "if", "c", "y", branch(&b, "Identity", "x", "t"), branch(&b, "Identity", "k", "e"));
+  add_if(&b, b.graph, "if", "c", "y", branch(&b, PLEAT_FLOAT, "Identity", "x", "t"),
+         branch(&b, PLEAT_FLOAT, "Identity", "k", "e"));
   model_output(&b, "y", PLEAT_FLOAT, "?");
   FOR_WAYS(&b, model, session) {
     pleat_tensor *y;
@@ -108,9 +101,10 @@ START_TEST(nested_branches) {
   build_node(&b, then, "Neg", "", "x", "n");
   build_node(&b, then, "Size", "", "n", "count");
   build_node(&b, then, "Equal", "", "count,two", "is_two");
-  add_if(&b, then, "inner", "is_two", "t", branch(&b, "Add", "n,x", "a"), branch(&b, "Mul", "n,x", "m"));
+  add_if(&b, then, "inner", "is_two", "t", branch(&b, PLEAT_FLOAT, "Add", "n,x", "a"),
+         branch(&b, PLEAT_FLOAT, "Mul", "n,x", "m"));
   body_output(&b, then, "t", PLEAT_FLOAT);
-  add_if(&b, b.graph, "outer", "c", "y", then, branch(&b, "Abs", "x", "e"));
+  add_if(&b, b.graph, "outer", "c", "y", then, branch(&b, PLEAT_FLOAT, "Abs", "x", "e"));
   model_output(&b, "y", PLEAT_FLOAT, "?");
   FOR_WAYS(&b, model, session) {
     pleat_tensor *y;
@@ -134,7 +128,8 @@ START_TEST(branch_that_fits_other_shapes) {
   model_node(&b, "Shape", "", "x", "shape");
   model_node(&b, "Gather", "", "shape,zero", "rows");
   model_node(&b, "Equal", "", "rows,one", "is_one");
-  add_if(&b, b.graph, "if", "is_one", "y", branch(&b, "Squeeze", "x,zero", "t"), branch(&b, "Identity", "x", "e"));
+  add_if(&b, b.graph, "if", "is_one", "y", branch(&b, PLEAT_FLOAT, "Squeeze", "x,zero", "t"),
+         branch(&b, PLEAT_FLOAT, "Identity", "x", "e"));
   model_output(&b, "y", PLEAT_FLOAT, "?");
   FOR_WAYS(&b, model, session) {
     pleat_tensor *y;
@@ -160,7 +155,7 @@ static builder doubling_loop(const char *inputs) {
   build_node(&b, body, "Neg", "", "s", "v");
   body_output(&b, body, "r", PLEAT_FLOAT);
   body_output(&b, body, "v", PLEAT_FLOAT);
-  build_attr_graph(&b, model_node(&b, "Loop", "loop", inputs, "y,all"), "body", body);
+  add_loop(&b, b.graph, "loop", inputs, "y,all", body);
   model_output(&b, "y", PLEAT_FLOAT, "?");
   model_output(&b, "all", PLEAT_FLOAT, "?");
   return b;
@@ -228,7 +223,7 @@ START_TEST(loop_while_a_condition_holds) {
   body_output(&b, body, "more", PLEAT_BOOL);
   body_output(&b, body, "r", PLEAT_FLOAT);
   body_output(&b, body, "i_out", PLEAT_INT64);
-  build_attr_graph(&b, model_node(&b, "Loop", "loop", ",,x", "y,steps"), "body", body);
+  add_loop(&b, b.graph, "loop", ",,x", "y,steps", body);
   model_output(&b, "y", PLEAT_FLOAT, "?");
   model_output(&b, "steps", PLEAT_INT64, "?");
   FOR_WAYS(&b, model, session) {
@@ -255,7 +250,7 @@ START_TEST(loop_whose_state_grows) {
   build_attr_int(&b, build_node(&b, body, "ReduceSum", "", "s", "sum"), "keepdims", 0);
   body_output(&b, body, "r", PLEAT_FLOAT);
   body_output(&b, body, "sum", PLEAT_FLOAT);
-  build_attr_graph(&b, model_node(&b, "Loop", "loop", "trips,,x", "y,sums"), "body", body);
+  add_loop(&b, b.graph, "loop", "trips,,x", "y,sums", body);
   model_output(&b, "y", PLEAT_FLOAT, "?");
   model_output(&b, "sums", PLEAT_FLOAT, "?");
   FOR_WAYS(&b, model, session) {
@@ -285,7 +280,7 @@ START_TEST(loop_whose_states_change_places) {
   body_output(&b, body, "s_out", PLEAT_FLOAT);
   body_output(&b, body, "t_out", PLEAT_FLOAT);
   body_output(&b, body, "u", PLEAT_FLOAT);
-  build_attr_graph(&b, model_node(&b, "Loop", "loop", "trips,,x,y,z", "a,b,c"), "body", body);
+  add_loop(&b, b.graph, "loop", "trips,,x,y,z", "a,b,c", body);
   model_output(&b, "a", PLEAT_FLOAT, "?");
   model_output(&b, "b", PLEAT_FLOAT, "?");
   model_output(&b, "c", PLEAT_FLOAT, "?");
@@ -305,18 +300,13 @@ START_TEST(loop_over_text) {
   builder b = build_begin(8, 13);
   model_input(&b, "x", PLEAT_STRING, "1");
   model_input(&b, "trips", PLEAT_INT64, "");
-  Onnx__GraphProto *body = build_graph(&b, "body");
-  body_input(&b, body, "i", PLEAT_INT64, "");
-  body_input(&b, body, "go", PLEAT_BOOL, "");
-  body_input(&b, body, "s", PLEAT_STRING, "1");
-  build_node(&b, body, "Identity", "", "go", "go_out");
+  Onnx__GraphProto *body = loop_body(&b, PLEAT_STRING, "1");
   build_attr_int(&b, build_node(&b, body, "Cast", "", "i", "text"), "to", PLEAT_STRING);
   INTS_INIT(&b, "one", "1", 1);
   build_node(&b, body, "Reshape", "", "text,one", "r");
-  body_output(&b, body, "go_out", PLEAT_BOOL);
   body_output(&b, body, "r", PLEAT_STRING);
   body_output(&b, body, "s", PLEAT_STRING);
-  build_attr_graph(&b, model_node(&b, "Loop", "loop", "trips,,x", "last,all"), "body", body);
+  add_loop(&b, b.graph, "loop", "trips,,x", "last,all", body);
   model_output(&b, "last", PLEAT_STRING, "?");
   model_output(&b, "all", PLEAT_STRING, "?");
   pleat_session *session = session_from(&b, (pleat_session_options){.threads = 1});
@@ -350,11 +340,11 @@ START_TEST(nested_loops) {
   body_output(&b, inner, "on_out", PLEAT_BOOL);
   body_output(&b, inner, "q", PLEAT_FLOAT);
   body_output(&b, inner, "p", PLEAT_FLOAT);
-  build_attr_graph(&b, build_node(&b, body, "Loop", "inner", "i,,s", "r,steps"), "body", inner);
+  add_loop(&b, body, "inner", "i,,s", "r,steps", inner);
   build_node(&b, body, "ReduceSum", "", "steps", "sum");
   body_output(&b, body, "r", PLEAT_FLOAT);
   body_output(&b, body, "sum", PLEAT_FLOAT);
-  build_attr_graph(&b, model_node(&b, "Loop", "outer", "trips,,x", "y,sums"), "body", body);
+  add_loop(&b, b.graph, "outer", "trips,,x", "y,sums", body);
   model_output(&b, "y", PLEAT_FLOAT, "?");
   model_output(&b, "sums", PLEAT_FLOAT, "?");
   FOR_WAYS(&b, model, session) {
@@ -380,9 +370,7 @@ static builder summing_scan(int64_t opset, const char *inputs, const char *state
   build_node(&b, body, "Neg", "", "r", "v");
   body_output(&b, body, "r", PLEAT_FLOAT);
   body_output(&b, body, "v", PLEAT_FLOAT);
-  *out_node = model_node(&b, "Scan", "scan", inputs, "y,all");
-  build_attr_graph(&b, *out_node, "body", body);
-  build_attr_int(&b, *out_node, "num_scan_inputs", 1);
+  *out_node = add_scan(&b, inputs, "y,all", body);
   model_output(&b, "y", PLEAT_FLOAT, "?");
   model_output(&b, "all", PLEAT_FLOAT, "?");
   return b;
@@ -475,9 +463,10 @@ START_TEST(steps_of_bodies) {
     Onnx__GraphProto *body = loop_body(&b, PLEAT_FLOAT, "2");
     INTS_INIT(&b, "one", "", 1);
     build_node(&b, body, "Less", "", known ? "trips,one" : "i,one", "c");
-    add_if(&b, body, "choice", "c", "r", branch(&b, "Neg", "s", "t"), branch(&b, "Exp", "s", "e"));
+    add_if(&b, body, "choice", "c", "r", branch(&b, PLEAT_FLOAT, "Neg", "s", "t"),
+           branch(&b, PLEAT_FLOAT, "Exp", "s", "e"));
     body_output(&b, body, "r", PLEAT_FLOAT);
-    build_attr_graph(&b, model_node(&b, "Loop", "loop", "trips,,x", "y"), "body", body);
+    add_loop(&b, b.graph, "loop", "trips,,x", "y", body);
     model_output(&b, "y", PLEAT_FLOAT, "?");
     pleat_session *session = session_from(&b, (pleat_session_options){.threads = 1, .no_fold = true});
     ck_assert_uint_eq(steps_called(session, "loop"), 1);
@@ -506,11 +495,11 @@ START_TEST(errors_name_both_nodes) {
   builder b = build_begin(8, 13);
   model_input(&b, "x", PLEAT_FLOAT, "N");
   INTS_INIT(&b, "trips", "", 3);
-  Onnx__GraphProto *body = loop_body(&b, PLEAT_FLOAT, "?"), *inner = branch(&b, "Add", "s,pair", "sum");
+  Onnx__GraphProto *body = loop_body(&b, PLEAT_FLOAT, "?"), *inner = branch(&b, PLEAT_FLOAT, "Add", "s,pair", "sum");
   model_init(&b, "pair", PLEAT_FLOAT, "2", (const double[]){1, 2});
-  add_if(&b, body, "choice", "go", "r", inner, branch(&b, "Identity", "s", "e"));
+  add_if(&b, body, "choice", "go", "r", inner, branch(&b, PLEAT_FLOAT, "Identity", "s", "e"));
   body_output(&b, body, "r", PLEAT_FLOAT);
-  build_attr_graph(&b, model_node(&b, "Loop", "loop", "trips,,x", "y"), "body", body);
+  add_loop(&b, b.graph, "loop", "trips,,x", "y", body);
   model_output(&b, "y", PLEAT_FLOAT, "?");
   assert_place(&b, FLOATS("3", 1, 2, 3), PLEAT_SHAPE_MISMATCH, "loop > choice > sum", "broadcast");
 }
@@ -524,7 +513,7 @@ START_TEST(slices_of_other_shapes) {
   build_attr_int(&b, build_node(&b, body, "Concat", "", "s,s", "r"), "axis", 0);
   body_output(&b, body, "r", PLEAT_FLOAT);
   body_output(&b, body, "s", PLEAT_FLOAT);
-  build_attr_graph(&b, model_node(&b, "Loop", "loop", "trips,,x", "y,all"), "body", body);
+  add_loop(&b, b.graph, "loop", "trips,,x", "y,all", body);
   model_output(&b, "all", PLEAT_FLOAT, "?");
   assert_place(&b, FLOATS("1", 1), PLEAT_SHAPE_MISMATCH, "loop",
                "output 1: the body gives float[2], but gave float[1] before");
@@ -548,7 +537,7 @@ START_TEST(bodies_of_other_counts) {
   INTS_INIT(&b, "trips", "", 3);
   Onnx__GraphProto *body = loop_body(&b, PLEAT_FLOAT, "2");
   body_output(&b, body, "s", PLEAT_FLOAT);
-  build_attr_graph(&b, model_node(&b, "Loop", "loop", "trips,,x,x", "y"), "body", body);
+  add_loop(&b, b.graph, "loop", "trips,,x,x", "y", body);
   model_output(&b, "y", PLEAT_FLOAT, "?");
   assert_no_session(&b, (pleat_session_options){.threads = 1}, PLEAT_MALFORMED_MODEL, NULL,
                     "Loop's body has 3 inputs, expected 4");

@@ -23,12 +23,6 @@ static Onnx__NodeProto *conv(builder *b, const char *inputs, const char *output,
   return node;
 }
 
-static void attr_int(builder *b, Onnx__NodeProto *node, const char *name, int64_t value) {
-  Onnx__AttributeProto *attr = build_attr(b, node, name, PLEAT_ATTR_INT);
-  attr->has_i = true;
-  attr->i = value;
-}
-
 /* Channels that fill no block, groups, a gate, sums, pools, concatenation, resizing: everything that meets bfloat16. */
 static void fill(builder *b, const char *batch) {
   char shape[32];
@@ -46,7 +40,7 @@ static void fill(builder *b, const char *batch) {
   model_init(b, "scales", PLEAT_FLOAT, "4", ones_and_twos);
   conv(b, "x,w0,b0", "c0", "1,1,1,1");
   model_node(b, "Relu", "", "c0", "r0");
-  attr_int(b, conv(b, "r0,w1", "c1", "1,1,1,1"), "group", 24); /* depthwise */
+  build_attr_int(b, conv(b, "r0,w1", "c1", "1,1,1,1"), "group", 24); /* depthwise */
   model_node(b, "HardSwish", "", "c1", "r1");
   conv(b, "r1,w2", "c2", "0,0,0,0");
   conv(b, "c2,w3", "c3", "1,1,1,1");
@@ -62,7 +56,7 @@ static void fill(builder *b, const char *batch) {
   Onnx__NodeProto *average = model_node(b, "AveragePool", "", "up", "smooth");
   attr_ints(b, average, "kernel_shape", "3,3");
   attr_ints(b, average, "pads", "1,1,1,1");
-  attr_int(b, model_node(b, "Concat", "", "up,smooth", "both"), "axis", 1);
+  build_attr_int(b, model_node(b, "Concat", "", "up,smooth", "both"), "axis", 1);
   conv(b, "both,w5", "c5", "1,1,1,1");
   attr_ints(b, model_node(b, "ConvTranspose", "t", "c5,wt", "t"), "strides", "2,2");
   model_node(b, "LeakyRelu", "", "t", "rt");
@@ -72,7 +66,7 @@ static void fill(builder *b, const char *batch) {
   model_node(b, "MatMul", "inner", "flat,m", "inner");
   model_node(b, "Tanh", "", "inner", "bent");
   model_node(b, "MatMul", "last", "bent,m2", "scores");
-  attr_int(b, model_node(b, "Softmax", "", "scores", "y"), "axis", 1);
+  build_attr_int(b, model_node(b, "Softmax", "", "scores", "y"), "axis", 1);
   model_output(b, "y", PLEAT_FLOAT, "?");
 }
 
