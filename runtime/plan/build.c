@@ -207,6 +207,11 @@ double pleat_plan_step_work(builder *b, const pleat_step *step) {
   return tensors != NULL ? work_of(b, node, tensors) : 0;
 }
 
+void pleat_plan_set_work(const builder *b, pleat_call *call, double work) {
+  call->work = work;
+  call->threads = work >= PLEAT_THREADS_MIN_WORK ? b->request->threads : 1;
+}
+
 /* A view of the same shape keeps its input's layout, whatever that is. */
 static void keep_layout(pleat_step *step, const pleat_kernel *kernel) {
   pleat_call *call = &step->call;
@@ -242,7 +247,6 @@ pleat_status pleat_plan_describe_call(builder *b, pleat_step *step) {
     outputs[i] = &tensors[node->input_count + i];
     outputs[i]->data = NULL;
   }
-  const double work = work_of(b, node, tensors);
   step->call = (pleat_call){.node = node,
                             .version = node->version,
                             .input_count = node->input_count,
@@ -256,11 +260,9 @@ pleat_status pleat_plan_describe_call(builder *b, pleat_step *step) {
                             .exact = b->request->exact,
                             .recipes = recipes,
                             .packs = &b->plan->packs,
-                            .work = work,
-                            /* Small steps run on the calling thread alone: waking others would cost more. */
-                            .threads = work >= PLEAT_THREADS_MIN_WORK ? b->request->threads : 1,
                             .arena = arena,
                             .error = b->error};
+  pleat_plan_set_work(b, &step->call, work_of(b, node, tensors));
   return PLEAT_OK;
 }
 

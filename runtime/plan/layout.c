@@ -48,10 +48,9 @@ static pleat_status add_reorder(pleat_builder *b, uint32_t from, uint32_t to) {
                            .inputs = inputs,
                            .outputs = outputs,
                            .wanted = wanted,
-                           .work = 2 * (double)source->tensor.count,
-                           .threads = 2 * source->tensor.count < PLEAT_THREADS_MIN_WORK ? 1 : b->request->threads,
                            .arena = plan->arena,
                            .error = b->error};
+  pleat_plan_set_work(b, &step.call, 2 * (double)source->tensor.count); /* read and written */
   PLEAT_TRY(pleat_reorder_take(&step.call, &step.kernel));
   if (PLEAT_PUSH(plan->arena, plan->steps, plan->step_count, plan->step_capacity, step)) return PLEAT_OK;
   pleat_kernel_release(step.kernel, &step.call);

@@ -5,7 +5,7 @@
 #include "ops/layout.h"
 #include "plan/plan.h"
 
-/* Waking threads costs as much as this many operations: steps below run on the calling thread alone. */
+/* Waking threads costs as much as this many operations: steps with less work run on the calling thread alone. */
 enum { PLEAT_THREADS_MIN_WORK = 400000 };
 
 typedef struct pleat_builder {
@@ -21,6 +21,8 @@ pleat_status pleat_plan_slot(pleat_builder *b, pleat_value *value, uint32_t *out
 pleat_type pleat_plan_slot_type(const pleat_slot *slot);
 /* Elements or multiply-adds of a step, whichever is more; memory is from the scratch arena. */
 double pleat_plan_step_work(pleat_builder *b, const pleat_step *step);
+/* Notes so much work in a call, and how many threads may do it. */
+void pleat_plan_set_work(const pleat_builder *b, pleat_call *call, double work);
 /* The descriptor of an inferred type; rank -1 when it is not concrete. */
 void pleat_plan_describe(const pleat_type *type, pleat_tensor *out_tensor);
 
