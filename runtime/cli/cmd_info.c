@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "info.h"
-#include "inputs.h"
 #include "session.h"
 
 typedef struct info_args {
@@ -62,6 +61,10 @@ op_count *info_count_operators(const pleat_model_info *info, size_t *out_count) 
   return counts;
 }
 
+const pleat_model_info *info_costs(const facts *facts) {
+  return facts->planned ? facts->planned : facts->info;
+}
+
 const char *info_domain(const char *domain) {
   return *domain ? domain : "ai.onnx";
 }
@@ -106,6 +109,18 @@ static int plan(const cli *cli, const info_args *args, facts *facts, const shape
   return CLI_OK;
 }
 
+/* Describes once more with the shapes that the plan took for granted, so that its costs are told. */
+static void describe_planned(facts *facts, const shape_list *given) {
+  shapes_assumed(facts->session, given, &facts->assumed);
+  if (facts->assumed.count == 0) return;
+  const size_t count = given->count + facts->assumed.count;
+  pleat_input_shape *all = cli_calloc(count, sizeof *all);
+  for (size_t i = 0; i < count; i++)
+    all[i] = i < given->count ? given->items[i] : facts->assumed.items[i - given->count];
+  pleat_model_describe(facts->model, all, count, &facts->planned, NULL);
+  free(all);
+}
+
 static int show(const cli *cli, const info_args *args, const facts *facts) {
   pleat_error error = PLEAT_ERROR_INIT;
   info_print(facts, args->nodes, args->kernels, cli->text);
@@ -129,11 +144,14 @@ static int run(cli *cli, const void *arguments) {
   if (result == CLI_OK) result = plan(cli, args, &facts, &shapes);
   if (result == CLI_OK) {
     if (facts.session) session_note_tuning(cli, facts.session);
+    if (facts.plan) describe_planned(&facts, &shapes);
     result = show(cli, args, &facts);
   }
   shapes_deinit(&shapes);
+  shapes_deinit(&facts.assumed);
   pleat_plan_info_destroy(facts.plan);
   pleat_session_destroy(facts.session);
+  pleat_model_info_destroy(facts.planned);
   pleat_model_info_destroy(facts.unshaped);
   pleat_model_info_destroy(facts.info);
   pleat_model_release(facts.model);
@@ -146,8 +164,8 @@ const cli_verb cli_verb_info = {
     .summary = "describe a model: inputs, operators, costs, kernels",
     .description =
         "Describes MODEL without running it: versions, inputs and outputs, operators, parameters, multiply-adds,\n"
-        "memory for weights and activations, and what is not supported. Activation memory and steps are those\n"
-        "of the given shapes, with 1 for unknown dimensions.\n",
+        "memory for weights and activations, and what is not supported. Multiply-adds, activation memory and\n"
+        "steps are those of the given shapes, with 1 for unknown dimensions.\n",
     .examples = "  pleat info model.onnx\n"
                 "  pleat info model.onnx --shape data=1x3x224x224 --nodes\n"
                 "  pleat info model.onnx --kernels\n",

@@ -27,7 +27,20 @@ static cJSON *strings_json(const char *const *strings, size_t count) {
   return array;
 }
 
-static cJSON *nodes_json(const pleat_model_info *info) {
+/* The plan's shapes that nobody gave, by input. */
+static cJSON *assumed_json(const shape_list *assumed) {
+  cJSON *shapes = json_object();
+  for (size_t i = 0; i < assumed->count; i++) {
+    cJSON *dims = json_array();
+    for (int d = 0; d < assumed->items[i].rank; d++)
+      json_push(dims, cJSON_CreateNumber((double)assumed->items[i].dims[d]));
+    json_add(shapes, assumed->items[i].name, dims);
+  }
+  return shapes;
+}
+
+static cJSON *nodes_json(const facts *facts) {
+  const pleat_model_info *info = facts->info;
   cJSON *array = json_array();
   for (size_t i = 0; i < info->node_count; i++) {
     const pleat_node_info *node = &info->nodes[i];
@@ -37,7 +50,7 @@ static cJSON *nodes_json(const pleat_model_info *info) {
     json_add_string(item, "domain", node->domain);
     json_add_count(item, "depth", (uint64_t)node->depth);
     json_add_bool(item, "supported", node->supported);
-    json_add_count(item, "macs", node->macs);
+    json_add_count(item, "macs", info_costs(facts)->nodes[i].macs);
     json_add(item, "inputs", strings_json(node->inputs, node->input_count));
     json_add(item, "outputs", values_json(node->output_infos, node->output_count));
     json_push(array, item);
@@ -128,11 +141,12 @@ cJSON *info_json(const facts *facts, bool nodes, bool kernels) {
   json_add_count(json, "function_count", info->function_count);
   json_add_count(json, "parameter_count", info->parameter_count);
   json_add_count(json, "weight_bytes", info->weight_bytes);
-  json_add_count(json, "macs", info->macs);
-  json_add_count(json, "macs_unknown", info->macs_unknown);
+  json_add_count(json, "macs", info_costs(facts)->macs);
+  json_add_count(json, "macs_unknown", info_costs(facts)->macs_unknown);
+  json_add(json, "assumed_shapes", assumed_json(&facts->assumed));
   json_add(json, "operators", operators_json(info));
   json_add(json, "unsupported", strings_json(info->unsupported, info->unsupported_count));
   add_plan_json(json, facts, kernels);
-  if (nodes) json_add(json, "nodes", nodes_json(info));
+  if (nodes) json_add(json, "nodes", nodes_json(facts));
   return json;
 }

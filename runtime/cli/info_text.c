@@ -57,34 +57,60 @@ static const pleat_value_info *unknown_input(const pleat_model_info *info) {
   return NULL;
 }
 
-/* "--shape x=1x3x224x224" with 1 for what is not known; allocated. */
-static char *shape_hint(const pleat_value_info *input) {
-  if (input->rank < 0) return cli_printf("--shape %s=1x3x224x224", input->name);
-  char *hint = cli_printf("--shape %s=", input->name);
-  for (int d = 0; d < input->rank; d++) {
-    int64_t value = input->dims[d].value;
-    char *longer = cli_printf("%s%s%" PRId64, hint, d ? "x" : "", value >= 0 ? value : 1);
-    free(hint);
-    hint = longer;
+/* "x=1x3x224x224", as --shape takes it; allocated. */
+static char *shape_argument(const char *name, int rank, const int64_t *dims) {
+  char *text = cli_printf("%s=", name);
+  for (int d = 0; d < rank; d++) {
+    char *longer = cli_printf("%s%s%" PRId64, text, d ? "x" : "", dims[d]);
+    free(text);
+    text = longer;
   }
-  return hint;
+  return text;
 }
 
-static void print_macs(text_table *table, const pleat_model_info *info) {
-  char macs[TEXT_NUMBER];
-  text_table_cell(table, "multiply-adds");
-  const pleat_value_info *input = info->macs_unknown ? unknown_input(info) : NULL;
-  if (input) {
-    char *hint = shape_hint(input);
-    text_table_cell(table, "%s, without %zu nodes whose shapes are not known: try %s", text_count(info->macs, macs),
-                    info->macs_unknown, hint);
-    free(hint);
-  } else if (info->macs_unknown) {
-    text_table_cell(table, "%s, without %zu nodes whose shapes depend on the data", text_count(info->macs, macs),
-                    info->macs_unknown);
-  } else {
-    text_table_cell(table, "%s", text_count(info->macs, macs));
+/* An example, with 1 for what is not known; allocated. */
+static char *shape_hint(const pleat_value_info *input) {
+  int64_t dims[PLEAT_MAX_RANK] = {1, 3, 224, 224};
+  for (int d = 0; d < input->rank; d++) dims[d] = input->dims[d].value >= 0 ? input->dims[d].value : 1;
+  return shape_argument(input->name, input->rank >= 0 ? input->rank : 4, dims);
+}
+
+/* The shapes of the plan, which nobody gave: "x=1x3x224x224, n=1"; allocated. */
+static char *assumed_shapes(const shape_list *assumed) {
+  char *text = cli_strdup("");
+  for (size_t i = 0; i < assumed->count; i++) {
+    const pleat_input_shape *shape = &assumed->items[i];
+    char *one = shape_argument(shape->name, shape->rank, shape->dims);
+    char *longer = cli_printf("%s%s%s", text, i ? ", " : "", one);
+    free(one);
+    free(text);
+    text = longer;
   }
+  return text;
+}
+
+/* Without a plan, what depends on unknown shapes is left out; its plan's shapes count where there is one. */
+static void print_macs(text_table *table, const facts *facts) {
+  const pleat_model_info *info = info_costs(facts);
+  const pleat_value_info *input = info->macs_unknown ? unknown_input(info) : NULL;
+  char macs[TEXT_NUMBER], *with = cli_strdup(""), *without = cli_strdup("");
+  if (facts->info->macs_unknown > info->macs_unknown) {
+    char *shapes = assumed_shapes(&facts->assumed);
+    free(with);
+    with = cli_printf(" with %s, as planned (--shape gives others)", shapes);
+    free(shapes);
+  }
+  if (info->macs_unknown) {
+    char *hint = input ? shape_hint(input) : NULL;
+    free(without);
+    without = cli_printf(", without %zu nodes whose shapes %s%s", info->macs_unknown,
+                         input ? "are not known: try --shape " : "depend on the data", input ? hint : "");
+    free(hint);
+  }
+  text_table_cell(table, "multiply-adds");
+  text_table_cell(table, "%s%s%s", text_count(info->macs, macs), with, without);
+  free(with);
+  free(without);
 }
 
 static void print_costs(text_table *table, const facts *facts) {
@@ -100,7 +126,7 @@ static void print_costs(text_table *table, const facts *facts) {
   text_table_cell(table, "%s", text_count(info->parameter_count, first));
   text_table_cell(table, "weights");
   text_table_cell(table, "%s in %zu initializers", text_bytes(info->weight_bytes, first), info->initializer_count);
-  print_macs(table, info);
+  print_macs(table, facts);
   text_table_cell(table, "activations");
   if (facts->plan)
     text_table_cell(table, "%s (%s without reuse; workspace %s)", text_bytes(facts->plan->activation_bytes, first),
@@ -150,7 +176,8 @@ static void print_operators(const pleat_model_info *info, FILE *file) {
   }
 }
 
-static void print_nodes(const pleat_model_info *info, FILE *file) {
+static void print_nodes(const facts *facts, FILE *file) {
+  const pleat_model_info *info = facts->info;
   text_table *table = text_table_create("rllrl");
   static const char *const heads[] = {"#", "op", "name", "multiply-adds", "outputs"};
   for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) text_table_cell(table, "%s", heads[i]);
@@ -167,7 +194,8 @@ static void print_nodes(const pleat_model_info *info, FILE *file) {
     text_table_cell(table, "%zu", i);
     text_table_cell(table, "%*s%s%s", 2 * node->depth, "", node->op_type, node->supported ? "" : " (unsupported)");
     text_table_cell(table, "%s", node->name);
-    text_table_cell(table, "%s", node->macs ? text_count(node->macs, macs) : "");
+    const uint64_t count = info_costs(facts)->nodes[i].macs;
+    text_table_cell(table, "%s", count ? text_count(count, macs) : "");
     text_table_cell(table, "%s", outputs);
     free(outputs);
   }
@@ -219,6 +247,6 @@ void info_print(const facts *facts, bool nodes, bool kernels, FILE *file) {
   text_table_print(table, file, 0);
   text_table_destroy(table);
   print_operators(facts->info, file);
-  if (nodes) print_nodes(facts->info, file);
+  if (nodes) print_nodes(facts, file);
   if (kernels && facts->plan) print_steps(facts->plan, file);
 }

@@ -20,6 +20,9 @@ int shapes_parse(const cli *cli, const cli_list *arguments, const pleat_value_in
 /* The usage error for "NAME=..." whose NAME is no input. */
 int inputs_unknown(const cli *cli, const char *argument, const pleat_value_info *const *infos, size_t count);
 void shapes_deinit(shape_list *shapes);
+/* What a plan takes for the session's inputs that `given` does not name and whose shapes are not all known: 1 for each
+ * unknown dimension. */
+void shapes_assumed(const pleat_session *session, const shape_list *given, shape_list *out_shapes);
 /* The shapes of tensors, with the names of the inputs; only of tensors that are there and no lists. */
 void shapes_of_tensors(const pleat_session *session, pleat_tensor *const *tensors, shape_list *out_shapes);
 

@@ -83,6 +83,31 @@ void shapes_deinit(shape_list *shapes) {
   *shapes = (shape_list){0};
 }
 
+static bool is_given(const shape_list *given, const char *name) {
+  for (size_t i = 0; i < given->count; i++)
+    if (strcmp(given->items[i].name, name) == 0) return true;
+  return false;
+}
+
+void shapes_assumed(const pleat_session *session, const shape_list *given, shape_list *out_shapes) {
+  size_t count = pleat_session_input_count(session);
+  *out_shapes = (shape_list){.items = cli_calloc(count, sizeof *out_shapes->items)};
+  for (size_t i = 0; i < count; i++) {
+    const pleat_value_info *info = pleat_session_input(session, i);
+    if (is_given(given, info->name) || info->has_default || info->kind != PLEAT_KIND_TENSOR || info->rank < 1) continue;
+    int64_t *dims = cli_calloc((size_t)info->rank, sizeof *dims);
+    bool is_known = true;
+    for (int d = 0; d < info->rank; d++) {
+      is_known = is_known && info->dims[d].value >= 0;
+      dims[d] = info->dims[d].value >= 0 ? info->dims[d].value : 1;
+    }
+    if (is_known) free(dims);
+    else
+      out_shapes->items[out_shapes->count++] =
+          (pleat_input_shape){.name = info->name, .rank = info->rank, .dims = dims};
+  }
+}
+
 void shapes_of_tensors(const pleat_session *session, pleat_tensor *const *tensors, shape_list *out_shapes) {
   size_t count = pleat_session_input_count(session);
   *out_shapes = (shape_list){.items = cli_calloc(count, sizeof *out_shapes->items)};

@@ -158,7 +158,7 @@ def unsupported_conv_bn():
              helper.make_node("Frobnicate", ["n"], ["y"], name="frob", domain="com.example")]
     constants = [constant("w", np.ones((2, 1, 1)))]
     constants += norm_constants("bn", [1, 2], [0, 0], [0, 0], [1, 1])
-    return model(nodes, [value("x", [1, 1, 4])], [value("y", [1, 2, 4])], constants, domains=["com.example"])
+    return model(nodes, [value("x", ["n", 1, 4])], [value("y", ["n", 2, 4])], constants, domains=["com.example"])
 
 
 def unsupported():
