@@ -1,7 +1,8 @@
 /* Per-node times: each step's best run, so that a disturbed run does not count.
  *
  * Invariants: views, which take no time, and steps that never ran are left out; the shares are of the sum of the best
- * times, so that they add up to 100 %. Equal times keep the plan's order. */
+ * times, so that they add up to 100 %, but for steps of bodies, which are a part of the step around them. Equal times
+ * keep the plan's order. */
 #include "profile.h"
 
 #include <inttypes.h>
@@ -23,7 +24,7 @@ static const pleat_step_info **sorted(const pleat_plan_info *plan, size_t *out_c
   for (size_t i = 0; i < plan->step_count; i++) {
     if (plan->steps[i].runs == 0 || plan->steps[i].is_view) continue;
     steps[(*out_count)++] = &plan->steps[i];
-    *out_total += plan->steps[i].min_ns;
+    if (plan->steps[i].depth == 0) *out_total += plan->steps[i].min_ns;
   }
   qsort(steps, *out_count, sizeof *steps, slower_first);
   return steps;
@@ -46,7 +47,10 @@ void profile_print(const pleat_plan_info *plan, FILE *file) {
   }
   text_table_print(table, file, 0);
   char number[TEXT_NUMBER];
-  fprintf(file, "%s ms in %zu steps (each step's best run)\n", text_ms(total, number), count);
+  size_t inner = 0;
+  for (size_t i = 0; i < count; i++) inner += steps[i]->depth > 0;
+  fprintf(file, "%s ms in %zu steps (each step's best run)\n", text_ms(total, number), count - inner);
+  if (inner) fprintf(file, "%zu steps of bodies (outer > inner) are a part of the steps around them\n", inner);
   char parts[TEXT_PARTS];
   if (plan->part_count) fprintf(file, "for one part of a batch in %s\n", text_parts(plan, parts));
   text_table_destroy(table);
@@ -67,6 +71,7 @@ cJSON *profile_json(const pleat_plan_info *plan) {
     json_add_string(step, "output", steps[i]->output);
     json_add_number(step, "ms", (double)steps[i]->min_ns / 1e6);
     json_add_count(step, "runs", steps[i]->runs);
+    json_add_count(step, "depth", steps[i]->depth);
     json_push(array, step);
   }
   free((void *)steps);

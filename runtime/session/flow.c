@@ -29,7 +29,8 @@ static pleat_status add_body_run(pleat_flow_frame *frame, size_t index, pleat_bo
     status = pleat_plan_body(flow, body, frame->run->inputs, &run->plan, frame->error);
     pthread_mutex_unlock(frame->ws->lock);
   }
-  if (status == PLEAT_OK) status = pleat_workspace_create(run->plan, frame->ws->lock, &run->ws, frame->error);
+  const bool profile = frame->ws->spent != NULL && !run->is_owned; /* what was made while running is in no report */
+  if (status == PLEAT_OK) status = pleat_workspace_create(run->plan, profile, frame->ws->lock, &run->ws, frame->error);
   if (status != PLEAT_OK) {
     destroy_body_run(run);
     return status;
@@ -73,14 +74,7 @@ pleat_status pleat_flow_execute(pleat_flow_frame *frame, pleat_body_run *run) {
     const pleat_binding *bound = &ws->output_bindings[i];
     ws->tensors[bound->slot].data = pleat_binding_data(bound, frame->run->targets[bound->io_index]);
   }
-  for (size_t s = 0; s < run->plan->step_count; s++) {
-    pleat_status status = pleat_workspace_run_step(ws, s, frame->threads, frame->error);
-    if (status == PLEAT_OK) continue;
-    char label[256];
-    pleat_error_at_node(frame->error, pleat_node_label(run->plan->steps[s].node, label, sizeof label));
-    return status;
-  }
-  return PLEAT_OK;
+  return pleat_workspace_run_steps(ws, frame->threads, frame->error);
 }
 
 /* ---- values ---- */

@@ -85,11 +85,12 @@ typedef struct describer {
   pleat_plan_info info;
   pleat_step_info *steps;
   size_t capacity;
+  const pleat_step_time *times; /* of the next step; NULL: there are none */
 } describer;
 
-/* `outer`: the labels of the nodes around, "" in the main graph; `times` may be NULL. */
-static bool fill_step(pleat_arena *arena, const pleat_plan *plan, const pleat_step_time *times, size_t index,
-                      const char *outer, pleat_step_info *info) {
+/* `outer`: the labels of the nodes around, "" in the main graph. */
+static bool fill_step(pleat_arena *arena, const pleat_plan *plan, size_t index, const char *outer,
+                      pleat_step_info *info) {
   const pleat_step *step = &plan->steps[index];
   char label[256], text[320];
   info->node = pleat_arena_printf(arena, "%s%s", outer, pleat_node_label(step->node, label, sizeof label));
@@ -112,15 +113,10 @@ static bool fill_step(pleat_arena *arena, const pleat_plan *plan, const pleat_st
                                       layout != NULL ? ", " : "", layout != NULL ? pleat_layout_text(layout) : "");
     info->output_bytes = known && slot->tensor.kind == PLEAT_KIND_TENSOR ? pleat_layout_bytes(&slot->tensor) : 0;
   }
-  if (times != NULL) {
-    info->runs = times[index].runs;
-    info->total_ns = times[index].total_ns;
-    info->min_ns = times[index].min_ns;
-  }
   return info->node != NULL && info->op_type != NULL && info->declined != NULL && info->output != NULL;
 }
 
-static bool describe_steps(describer *d, const pleat_plan *plan, const pleat_step_time *times, const char *outer) {
+static bool describe_steps(describer *d, const pleat_plan *plan, uint32_t depth, const char *outer) {
   char label[256];
   d->info.activation_bytes += plan->arena_bytes;
   d->info.activation_bytes_unshared += plan->unshared_bytes;
@@ -129,7 +125,14 @@ static bool describe_steps(describer *d, const pleat_plan *plan, const pleat_ste
   for (size_t s = 0; s < plan->step_count; s++) {
     const pleat_step *step = &plan->steps[s];
     pleat_step_info info = {.node = NULL};
-    if (!fill_step(d->arena, plan, times, s, outer, &info)) return false;
+    if (!fill_step(d->arena, plan, s, outer, &info)) return false;
+    info.depth = depth;
+    if (d->times != NULL) {
+      const pleat_step_time *time = d->times++;
+      info.runs = time->runs;
+      info.total_ns = time->total_ns;
+      info.min_ns = time->min_ns;
+    }
     if (!PLEAT_PUSH(d->arena, d->steps, d->info.step_count, d->capacity, info)) return false;
     d->info.reorder_count += step->is_reorder;
     d->info.bf16_count += !step->is_reorder && is_bf16(plan, step);
@@ -138,7 +141,7 @@ static bool describe_steps(describer *d, const pleat_plan *plan, const pleat_ste
         pleat_arena_printf(d->arena, "%s%s > ", outer, pleat_node_label(step->node, label, sizeof label));
     for (size_t i = 0; inner != NULL && i < step->flow->body_count; i++) {
       const pleat_plan *body = step->flow->bodies[i].plan;
-      if (body != NULL && !describe_steps(d, body, NULL, inner)) return false;
+      if (body != NULL && !describe_steps(d, body, depth + 1, inner)) return false;
     }
     if (inner == NULL) return false;
   }
@@ -159,11 +162,11 @@ static bool describe_parts(describer *d, const pleat_parts *parts) {
 
 static pleat_status describe_plan(pleat_session *session, const pleat_cached_plan *cached, pleat_plan_info **out_info,
                                   pleat_error *error) {
-  describer d = {.arena = pleat_arena_create()};
+  describer d = {.arena = pleat_arena_create(), .times = cached->times};
   described_plan *described = d.arena != NULL ? pleat_arena_alloc(d.arena, sizeof *described) : NULL;
   bool good = described != NULL;
   pthread_mutex_lock(&session->lock); /* the times */
-  good = good && describe_steps(&d, pleat_plan_of_steps(cached->plan), cached->times, "");
+  good = good && describe_steps(&d, pleat_plan_of_steps(cached->plan), 0, "");
   pthread_mutex_unlock(&session->lock);
   good = good && describe_parts(&d, &cached->plan->parts);
   if (!good) {

@@ -62,7 +62,7 @@ static pleat_status build_cached(pleat_session *session, const pleat_tensor *sha
   pleat_status status = pleat_plan_build(&request, &cached->plan, error);
   if (session->tuner != NULL) pleat_tuner_save(session->tuner);
   if (status == PLEAT_OK && session->profile) {
-    cached->times = calloc(pleat_plan_of_steps(cached->plan)->step_count + 1, sizeof *cached->times);
+    cached->times = calloc(pleat_times_count(pleat_plan_of_steps(cached->plan)) + 1, sizeof *cached->times);
     if (cached->times == NULL) status = PLEAT_OOM(error);
   }
   if (status != PLEAT_OK) {
@@ -110,7 +110,8 @@ pleat_status pleat_session_acquire_workspace(pleat_session *session, pleat_cache
   if (idle != NULL) plan->idle = idle->next;
   pthread_mutex_unlock(&session->lock);
   *out_workspace = idle;
-  if (idle == NULL) PLEAT_TRY(pleat_workspace_create(plan->plan, &session->lock, out_workspace, error));
+  if (idle == NULL)
+    PLEAT_TRY(pleat_workspace_create(plan->plan, session->profile, &session->lock, out_workspace, error));
   (*out_workspace)->owner = plan;
   return PLEAT_OK;
 }

@@ -2,7 +2,6 @@
  * memory, call the kernels in order, hand out the outputs. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/memory.h"
 #include "core/parallel.h"
@@ -146,40 +145,16 @@ static pleat_status copy_outputs(const pleat_session *session, pleat_workspace *
 
 /* ---- steps ---- */
 
-static uint64_t now_ns(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
-static void add_time(pleat_session *session, pleat_step_time *time, uint64_t ns) {
-  pthread_mutex_lock(&session->lock);
-  if (time->runs == 0 || ns < time->min_ns) time->min_ns = ns;
-  time->runs++;
-  time->total_ns += ns;
-  pthread_mutex_unlock(&session->lock);
-}
-
-static pleat_status run_each(pleat_session *session, pleat_cached_plan *cached, pleat_workspace *ws,
-                             pleat_error *error) {
-  for (size_t s = 0; s < ws->plan->step_count; s++) {
-    uint64_t start = cached->times != NULL ? now_ns() : 0;
-    pleat_status status = pleat_workspace_run_step(ws, s, session->threads, error);
-    if (status != PLEAT_OK) {
-      char label[256];
-      pleat_error_at_node(error, pleat_node_label(ws->plan->steps[s].node, label, sizeof label));
-      return status;
-    }
-    if (cached->times != NULL) add_time(session, &cached->times[s], now_ns() - start);
-  }
-  return PLEAT_OK;
-}
-
 static pleat_status run_steps(pleat_session *session, pleat_cached_plan *cached, pleat_workspace *ws,
                               pleat_error *error) {
   const bool before = pleat_parallel_use_rival(ws->plan->has_rival_threads);
-  pleat_status status = run_each(session, cached, ws, error);
+  pleat_status status = pleat_workspace_run_steps(ws, session->threads, error);
   pleat_parallel_use_rival(before);
+  if (cached->times != NULL) {
+    pthread_mutex_lock(&session->lock);
+    pleat_times_add(cached->times, ws);
+    pthread_mutex_unlock(&session->lock);
+  }
   return status;
 }
 

@@ -6,7 +6,7 @@
 
 #include "session/workspace.h"
 
-/* What `profile` adds up for one step; protected by the session's lock. */
+/* What `profile` adds up for one step: of a body's step, all that it did in a run. Protected by the session's lock. */
 typedef struct pleat_step_time {
   uint64_t runs, total_ns, min_ns;
 } pleat_step_time;
@@ -15,7 +15,7 @@ typedef struct pleat_step_time {
 typedef struct pleat_cached_plan {
   pleat_plan *plan;
   pleat_workspace *idle;
-  pleat_step_time *times; /* NULL unless the session profiles */
+  pleat_step_time *times; /* see times.c; NULL unless the session profiles */
   size_t users;           /* runs under way */
   uint64_t last_use;
   struct pleat_cached_plan *next;
@@ -57,6 +57,11 @@ pleat_workspace *pleat_session_take_hot(pleat_session *session, pleat_tensor *co
 /* Leaves a workspace, whose plan stays held, for the next run; what was there before goes back to its pool. */
 void pleat_session_leave_hot(pleat_session *session, pleat_workspace *workspace);
 void pleat_session_destroy_plans(pleat_session *session);
+
+/* times.c: how many steps a plan has, with those of its bodies; adds what a run in this workspace took to the times of
+ * that many steps, and begins anew. */
+size_t pleat_times_count(const pleat_plan *plan);
+void pleat_times_add(pleat_step_time *times, pleat_workspace *workspace);
 
 /* run.c: runs the steps of a workspace's plan, `cached` or the one of its parts; `outputs` as in pleat_session_run. */
 pleat_status pleat_session_run_in(pleat_session *session, pleat_cached_plan *cached, pleat_workspace *workspace,

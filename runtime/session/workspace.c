@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/memory.h"
 
@@ -112,13 +113,13 @@ static pleat_status add_workers(pleat_workspace *ws, pleat_error *error) {
       worker->tensors[inputs + k] = parts->plan->slots[parts->plan->outputs[k].slot].tensor;
       worker->outputs[k] = &worker->tensors[inputs + k];
     }
-    PLEAT_TRY(pleat_workspace_create(parts->plan, ws->lock, &worker->ws, error));
+    PLEAT_TRY(pleat_workspace_create(parts->plan, ws->spent != NULL, ws->lock, &worker->ws, error));
   }
   return PLEAT_OK;
 }
 
-pleat_status pleat_workspace_create(const pleat_plan *plan, pthread_mutex_t *lock, pleat_workspace **out_workspace,
-                                    pleat_error *error) {
+pleat_status pleat_workspace_create(const pleat_plan *plan, bool profile, pthread_mutex_t *lock,
+                                    pleat_workspace **out_workspace, pleat_error *error) {
   pleat_status status = PLEAT_OK;
   *out_workspace = NULL;
   pleat_workspace *ws = calloc(1, sizeof *ws);
@@ -130,6 +131,10 @@ pleat_status pleat_workspace_create(const pleat_plan *plan, pthread_mutex_t *loc
   ws->memory = pleat_block_alloc(plan->arena_bytes);
   if (ws->arena == NULL || ws->run_arena == NULL || ws->memory == NULL) {
     status = pleat_fail(error, PLEAT_OUT_OF_MEMORY, "no %zu bytes for activations", plan->arena_bytes);
+    goto fail;
+  }
+  if (profile && (ws->spent = pleat_arena_array(ws->arena, plan->step_count, sizeof *ws->spent)) == NULL) {
+    status = PLEAT_OOM(error);
     goto fail;
   }
   PLEAT_CHECK(lay_out_slots(ws, error));
@@ -165,11 +170,31 @@ void pleat_workspace_bind_inputs(pleat_workspace *ws, const pleat_tensor *const 
   }
 }
 
-pleat_status pleat_workspace_run_step(pleat_workspace *ws, size_t index, int threads, pleat_error *error) {
+static pleat_status run_step(pleat_workspace *ws, size_t index, int threads, pleat_error *error) {
   const pleat_step *step = &ws->plan->steps[index];
   if (step->is_view) return PLEAT_OK;
   if (step->is_dynamic) return pleat_workspace_run_dynamic(ws, index, threads, error);
   if (step->flow != NULL) return pleat_workspace_run_flow(ws, index, threads, error);
   ws->calls[index].error = error;
   return pleat_kernel_run(step->kernel, &ws->calls[index]);
+}
+
+static uint64_t now_ns(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+pleat_status pleat_workspace_run_steps(pleat_workspace *ws, int threads, pleat_error *error) {
+  for (size_t s = 0; s < ws->plan->step_count; s++) {
+    const uint64_t start = ws->spent != NULL ? now_ns() : 0;
+    const pleat_status status = run_step(ws, s, threads, error);
+    if (status != PLEAT_OK) {
+      char label[256];
+      pleat_error_at_node(error, pleat_node_label(ws->plan->steps[s].node, label, sizeof label));
+      return status;
+    }
+    if (ws->spent != NULL) ws->spent[s] += now_ns() - start + 1; /* 0: it did not run */
+  }
+  return PLEAT_OK;
 }

@@ -45,17 +45,18 @@ typedef struct pleat_workspace {
   size_t *buffer_sizes;
   struct pleat_flow_run **flows; /* one per step: what a control-flow step changes; NULL for the others */
   pleat_part_worker *workers;    /* plan->parts.workers, where the plan has parts */
+  uint64_t *spent;               /* one per step: ns that it took since times.c asked last; NULL: nobody asks */
   pthread_mutex_t *lock;         /* the session's: held while a plan is built */
 } pleat_workspace;
 
-pleat_status pleat_workspace_create(const pleat_plan *plan, pthread_mutex_t *lock, pleat_workspace **out_workspace,
-                                    pleat_error *error);
+pleat_status pleat_workspace_create(const pleat_plan *plan, bool profile, pthread_mutex_t *lock,
+                                    pleat_workspace **out_workspace, pleat_error *error);
 void pleat_workspace_destroy(pleat_workspace *workspace); /* NULL is accepted */
 
 /* Points the plan's inputs at these tensors' memory (those that it knows or that have their default may be NULL). */
 void pleat_workspace_bind_inputs(pleat_workspace *workspace, const pleat_tensor *const *inputs);
-/* Runs one step. */
-pleat_status pleat_workspace_run_step(pleat_workspace *workspace, size_t step, int threads, pleat_error *error);
+/* Runs all steps. An error names the step's node. */
+pleat_status pleat_workspace_run_steps(pleat_workspace *workspace, int threads, pleat_error *error);
 /* Memory for a DYNAMIC slot, of at least so many bytes; what was in it is lost. */
 pleat_status pleat_workspace_grow(pleat_workspace *workspace, uint32_t slot, size_t bytes, pleat_error *error);
 

@@ -67,8 +67,8 @@ PLEAT_API pleat_status pleat_session_run(pleat_session *session, pleat_tensor *c
                                          pleat_tensor **outputs, size_t output_count, pleat_error *error);
 
 /* One step of the plan for the given inputs' shapes. Strings live as long as the plan info. Behind the step of an If,
- * Loop or Scan come those of its bodies whose shapes are known ahead, with nodes called "outer > inner" and no times of
- * their own: the step's are for all that its bodies did. */
+ * Loop or Scan come those of its bodies whose shapes are known ahead, with nodes called "outer > inner". Their times
+ * are a part of the outer step's, and for all that they did in a run. */
 typedef struct pleat_step_info {
   const char *node, *op_type, *kernel;
   const char *declined; /* "kernel: reason; ..." for the kernels before it, or "" */
@@ -81,6 +81,7 @@ typedef struct pleat_step_info {
   uint64_t runs, total_ns, min_ns; /* filled when the session profiles */
   const char *variant;             /* which of the kernel's ways, such as "channels last"; "" when it has but one */
   bool tuned; /* the kernel was measured to be the fastest; `declined` then tells what was slower, if that is known */
+  uint32_t depth; /* how many nodes this one is inside of; 0 in the main graph */
 } pleat_step_info;
 
 typedef struct pleat_plan_info {
