@@ -212,7 +212,8 @@ static const pleat_op_version versions[] = {{.since = 1,
                                             {0}};
 
 static const pleat_kernel reference = {.name = "reference", .types = PLEAT_M_F32, .prepare = prepare, .run = run};
-static const pleat_kernel *const kernels[] = {PLEAT_X86_KERNEL(pleat_x86_conv_pair) & reference, NULL};
+static const pleat_kernel *const kernels[] = {
+    PLEAT_X86_KERNEL(pleat_x86_conv_pair) PLEAT_X86_KERNEL(pleat_x86_planes_pair) & reference, NULL};
 
 /* No attribute has a default of its own: those of FusedConv hold. */
 const pleat_op_def pleat_op_FusedConvPair = {.domain = PLEAT_INTERNAL_DOMAIN,

@@ -31,10 +31,6 @@ typedef struct job {
   float *y, *buffers, *means; /* means: of the second one's rows; NULL: they are not wanted */
 } job;
 
-static int extent_of(const pleat_x86_conv *conv) {
-  return (conv->kernel[0] - 1) * conv->dilation[0] + 1;
-}
-
 /* ---- what is taken ---- */
 
 static const char *const variants[] = {"row by row", NULL};
@@ -67,7 +63,7 @@ static size_t buffer_floats(const pair *p) {
  * border of two pieces are made for both. */
 static int64_t rows_of_thread(const pair *p, int pieces, int threads) {
   const pleat_x86_conv *second = &p->second;
-  const int rows = (pleat_x86_divide_up(second->out_height, pieces) - 1) * second->stride[0] + extent_of(second);
+  const int rows = (pleat_x86_divide_up(second->out_height, pieces) - 1) * second->stride[0] + pleat_x86_extent(second);
   const int64_t items = pieces * p->pairs * second->batch;
   return (items + threads - 1) / threads * rows;
 }
@@ -106,12 +102,8 @@ static void set_buffer(pair *p) {
   enum { BUFFER_BYTES = 128 * 1024 };
   const pleat_x86_conv *second = &p->second;
   const size_t row = 2 * (size_t)p->first.width * (size_t)p->first.code->lanes * sizeof(float);
-  const int fitting = BUFFER_BYTES / row < (size_t)p->first.height ? (int)(BUFFER_BYTES / row) : p->first.height;
-  const int most = pleat_x86_divide_up(second->out_height, p->pieces), extent = extent_of(second);
-  p->band = fitting < extent ? 1 : (fitting - extent) / second->stride[0] + 1;
-  if (p->band > most || fitting == p->first.height) p->band = most;
-  p->buffer_rows = (p->band - 1) * second->stride[0] + extent;
-  if (p->buffer_rows > p->first.height) p->buffer_rows = p->first.height;
+  const int most = pleat_x86_divide_up(second->out_height, p->pieces);
+  p->band = pleat_x86_band(second, BUFFER_BYTES / row, most, &p->buffer_rows);
 }
 
 /* Where an item is one filling of the buffer, few positions share its filters: the next ones are fetched meanwhile. */
@@ -175,14 +167,6 @@ static void make_rows(const pair *p, const float *x, int index, int row, int end
   }
 }
 
-/* The input rows that rows [row, end) of a depthwise convolution see. */
-static void see(const pleat_x86_conv *conv, int row, int end, int *out_top, int *out_bottom) {
-  const int top = row * conv->stride[0] - conv->pad_begin[0];
-  const int bottom = (end - 1) * conv->stride[0] - conv->pad_begin[0] + extent_of(conv);
-  *out_top = top < 0 ? 0 : top < conv->height ? top : conv->height;
-  *out_bottom = bottom < *out_top ? *out_top : bottom < conv->height ? bottom : conv->height;
-}
-
 static void run_item(void *arg, int64_t item, int worker) {
   const job *job = arg;
   const pair *p = job->p;
@@ -198,7 +182,7 @@ static void run_item(void *arg, int64_t item, int worker) {
   for (int row = (int)((int64_t)second->out_height * piece / p->pieces), next; row < end; row = next) {
     int top, bottom;
     next = row + p->band < end ? row + p->band : end;
-    see(second, row, next, &top, &bottom);
+    pleat_x86_see(second, row, next, &top, &bottom);
     const int kept = made > top ? made - top : 0;
     for (int j = 0; j < columns && kept > 0; j++)
       memmove(buffer + j * plane, buffer + j * plane + (top - begun) * line, (size_t)(kept * line) * sizeof *buffer);

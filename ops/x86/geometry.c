@@ -140,6 +140,28 @@ pleat_status pleat_x86_describe_conv(pleat_call *call, pleat_x86_conv *out_conv)
   return PLEAT_OK;
 }
 
+/* ---- rows ---- */
+
+int pleat_x86_extent(const pleat_x86_conv *conv) {
+  return (conv->kernel[0] - 1) * conv->dilation[0] + 1;
+}
+
+void pleat_x86_see(const pleat_x86_conv *conv, int row, int end, int *out_top, int *out_bottom) {
+  const int top = row * conv->stride[0] - conv->pad_begin[0];
+  const int bottom = (end - 1) * conv->stride[0] - conv->pad_begin[0] + pleat_x86_extent(conv);
+  *out_top = top < 0 ? 0 : top < conv->height ? top : conv->height;
+  *out_bottom = bottom < *out_top ? *out_top : bottom < conv->height ? bottom : conv->height;
+}
+
+int pleat_x86_band(const pleat_x86_conv *conv, size_t fitting, int most, int *out_rows) {
+  const int extent = pleat_x86_extent(conv), rows = fitting < (size_t)conv->height ? (int)fitting : conv->height;
+  int band = rows < extent ? 1 : (rows - extent) / conv->stride[0] + 1;
+  if (band > most || rows == conv->height) band = most;
+  *out_rows = (band - 1) * conv->stride[0] + extent;
+  if (*out_rows > conv->height) *out_rows = conv->height;
+  return band;
+}
+
 /* ---- weights ---- */
 
 void pleat_x86_pack_row(const pleat_x86_code *code, const float *from, size_t step, int count, int k, int width,

@@ -263,6 +263,12 @@ const char *pleat_x86_refuse_depthwise_window(const pleat_call *call);
  * int. */
 pleat_status pleat_x86_describe_conv(pleat_call *call, pleat_x86_conv *out_conv);
 
+/* The input rows that a window covers; those, of the input, that rows [row, end) of the output see; and how many rows
+ * of output, at most `most`, can be made from so many rows of input, and how many these are. */
+int pleat_x86_extent(const pleat_x86_conv *conv);
+void pleat_x86_see(const pleat_x86_conv *conv, int row, int end, int *out_top, int *out_bottom);
+int pleat_x86_band(const pleat_x86_conv *conv, size_t fitting, int most, int *out_rows);
+
 /* Weights as products want them, shared by all plans of a model (ops/packs.h): [groups][sets of `set` out blocks], each
  * block of `block_bytes` bytes, with the set at the end of a group maybe of fewer. */
 typedef struct pleat_x86_weights {

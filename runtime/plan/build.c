@@ -315,7 +315,7 @@ static pleat_status prepare_step(builder *b, pleat_step step) {
     PLEAT_TRY(pleat_tuner_take(b->request->tuner, &step.call, declined, sizeof declined, &step.kernel, &step.is_tuned));
   else PLEAT_TRY(pleat_kernel_take(&step.call, declined, sizeof declined, &step.kernel));
   if (step.declined == NULL) return pleat_plan_append(b, step, declined);
-  char all[sizeof declined + 128]; /* the pair that it might have been comes first */
+  char all[sizeof declined + 256]; /* the pair that it might have been comes first */
   snprintf(all, sizeof all, "%s%s%s", step.declined, declined[0] != '\0' ? "; " : "", declined);
   return pleat_plan_append(b, step, all);
 }

@@ -57,7 +57,9 @@ pleat_status pleat_plan_pair(pleat_builder *b, pleat_step *steps, size_t count, 
     const pleat_status status = pleat_kernel_take_as(&step.call, *kernel, 0);
     step.call.error = b->error;
     if (status == PLEAT_UNSUPPORTED) {
-      second->declined = pleat_arena_printf(b->plan->arena, "%s: %s", (*kernel)->name, reason.message);
+      const char *before = second->declined != NULL ? second->declined : "";
+      second->declined = pleat_arena_printf(b->plan->arena, "%s%s%s: %s", before, before[0] != '\0' ? "; " : "",
+                                            (*kernel)->name, reason.message);
       continue;
     }
     if (status != PLEAT_OK) return pleat_fail(b->error, status, "%s", reason.message);

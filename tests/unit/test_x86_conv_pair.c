@@ -1,6 +1,6 @@
-/* Pairs of a 1x1 and a depthwise convolution for x86 against the reference kernel, which is the two convolutions one
- * after the other: channel tails, windows, strides, dilated rows, padding, batches, several fillings of the buffer and
- * several pieces, activations. Runs once per instruction set (tests/CMakeLists.txt). */
+/* Pairs of a 1x1 convolution, or one of few channels, and a depthwise one for x86 against the reference kernel, which
+ * is the two convolutions one after the other: channel tails, windows, strides, dilated rows, padding, batches, several
+ * fillings of the buffer and several pieces, activations. Runs once per instruction set (tests/CMakeLists.txt). */
 #include "conv_case.h"
 #include "ops/conv_pair.h"
 #include "ops/x86/x86.h"
@@ -11,17 +11,23 @@ enum { ROW_BY_ROW = 1 }; /* the kernel's variant, also where its rule would decl
 
 typedef struct pair_shape {
   int64_t batch, channels, between, size[2], kernel[2], strides[2], dilations[2], pads[4];
-  const char *first, *second; /* activations */
+  int64_t window, steps[2], borders[4]; /* kernel, strides and pads of the first; window 0: a plain 1x1 one */
+  const char *first, *second;           /* activations */
   bool bias;
 } pair_shape;
 
 static void build_case(op_case *c, const pair_shape *s, uint64_t *seed) {
+  const int64_t window = s->window > 0 ? s->window : 1;
   case_begin(c, "FusedConvPair", 1);
   case_input(c, make_noise(seed, PLEAT_FLOAT, 4, (int64_t[]){s->batch, s->channels, s->size[0], s->size[1]}));
-  case_input(c, make_noise(seed, PLEAT_FLOAT, 4, (int64_t[]){s->between, s->channels, 1, 1}));
+  case_input(c, make_noise(seed, PLEAT_FLOAT, 4, (int64_t[]){s->between, s->channels, window, window}));
   case_input(c, s->bias ? make_noise(seed, PLEAT_FLOAT, 1, &s->between) : NULL);
   case_input(c, make_noise(seed, PLEAT_FLOAT, 4, (int64_t[]){s->between, 1, s->kernel[0], s->kernel[1]}));
   if (s->bias) case_input(c, make_noise(seed, PLEAT_FLOAT, 1, &s->between));
+  if (s->window > 0) {
+    case_ints(c, "first_strides", 2, s->steps);
+    case_ints(c, "first_pads", 4, s->borders);
+  }
   case_string(c, "first_activation", s->first);
   case_float(c, "first_activation_alpha", strcmp(s->first, "Clip") == 0 ? -0.5f : 0.2f);
   case_float(c, "first_activation_beta", 0.7f);
@@ -34,15 +40,19 @@ static void build_case(op_case *c, const pair_shape *s, uint64_t *seed) {
   case_float(c, "second_activation_beta", 0.7f);
 }
 
+static const pleat_kernel *kernel_of(const pair_shape *s) {
+  return s->channels < pleat_x86_code_of_cpu()->lanes ? &pleat_x86_planes_pair : &pleat_x86_conv_pair;
+}
+
 /* With 1, 2 and 3 threads, from a dense input and from one in blocks; the same bits each time. */
 static void check_pair(const pair_shape *s, uint64_t *seed) {
   op_case c;
   char what[256];
   pleat_tensor *before = NULL;
-  snprintf(what, sizeof what, "n%d c%d b%d %dx%d k%dx%d s%d,%d d%d p%d,%d,%d,%d %s %s", (int)s->batch, (int)s->channels,
-           (int)s->between, (int)s->size[0], (int)s->size[1], (int)s->kernel[0], (int)s->kernel[1], (int)s->strides[0],
-           (int)s->strides[1], (int)s->dilations[0], (int)s->pads[0], (int)s->pads[1], (int)s->pads[2], (int)s->pads[3],
-           s->first, s->second);
+  snprintf(what, sizeof what, "n%d c%d w%d s%d b%d %dx%d k%dx%d s%d,%d d%d p%d,%d,%d,%d %s %s", (int)s->batch,
+           (int)s->channels, (int)s->window, (int)s->steps[0], (int)s->between, (int)s->size[0], (int)s->size[1],
+           (int)s->kernel[0], (int)s->kernel[1], (int)s->strides[0], (int)s->strides[1], (int)s->dilations[0],
+           (int)s->pads[0], (int)s->pads[1], (int)s->pads[2], (int)s->pads[3], s->first, s->second);
   build_case(&c, s, seed);
   case_ready(&c, "pleat");
   pleat_tensor *expected = run_kernel(&c, reference_kernel(&c), (how){.constants = ~1u, .no_layouts = true}, NULL);
@@ -50,7 +60,7 @@ static void check_pair(const pair_shape *s, uint64_t *seed) {
   for (int way = 0; way < 6; way++) {
     c.threads = 1 + way % 3;
     const how how = {.constants = ~1u, .blocked = way < 3 ? 0 : 1, .variant = ROW_BY_ROW};
-    pleat_tensor *found = run_kernel(&c, &pleat_x86_conv_pair, how, NULL);
+    pleat_tensor *found = run_kernel(&c, kernel_of(s), how, NULL);
     ck_assert_msg(found != NULL, "%s declines: %s", what, c.error.message);
     check_close(found, expected, TOLERANCE, what);
     if (before != NULL) ck_assert_mem_eq(found->data, before->data, pleat_bytes(found));
@@ -75,6 +85,12 @@ static pair_shape square_pair(int64_t channels, int64_t between, int64_t size, i
                       .first = "Clip",
                       .second = "Clip",
                       .bias = true};
+}
+
+static void set_first(pair_shape *s, int64_t window, int64_t step) {
+  s->window = window;
+  s->steps[0] = s->steps[1] = step;
+  for (int i = 0; i < 4; i++) s->borders[i] = window / 2;
 }
 
 static pair_shape pick_shape(uint64_t *seed) {
@@ -122,6 +138,29 @@ START_TEST(several_fillings) {
 }
 END_TEST
 
+/* The first of few channels: windows and strides of its own, one row or many between the two, channel tails, several
+ * fillings of either buffer. */
+START_TEST(few_channels) {
+  static const struct {
+    int64_t channels, between, height, width, window, step, kernel, stride;
+  } cases[] = {{3, 32, 64, 64, 3, 2, 3, 1},  {3, 40, 61, 113, 3, 2, 3, 2}, {1, 16, 30, 200, 5, 1, 5, 1},
+               {4, 72, 41, 90, 7, 2, 3, 1},  {3, 32, 7, 9, 3, 1, 3, 2},    {3, 24, 224, 224, 3, 2, 3, 1},
+               {2, 33, 20, 700, 3, 1, 7, 2}, {3, 32, 40, 40, 3, 3, 1, 1},  {3, 48, 90, 90, 1, 1, 3, 1}};
+  uint64_t seed = 19;
+  for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+    pair_shape s = square_pair(cases[i / 2].channels, cases[i / 2].between, cases[i / 2].height, cases[i / 2].kernel,
+                               cases[i / 2].stride);
+    s.size[1] = cases[i / 2].width;
+    set_first(&s, cases[i / 2].window, cases[i / 2].step);
+    s.batch = 1 + (int64_t)i % 2 * 2;
+    s.bias = i % 3 != 0;
+    s.first = i % 2 == 0 ? "Clip" : "Silu";
+    s.second = "LeakyRelu"; /* what a Clip leaves of large sums has the error of these */
+    check_pair(&s, &seed);
+  }
+}
+END_TEST
+
 START_TEST(every_activation) {
   static const char *const names[] = {"", "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSwish", "Silu", "HardSigmoid"};
   enum { COUNT = sizeof names / sizeof *names };
@@ -158,16 +197,32 @@ START_TEST(not_finite) {
 }
 END_TEST
 
-static void check_refusal(const pair_shape *s, unsigned constants, int variant, const char *words) {
+static void check_refusal_of(const pleat_kernel *kernel, const pair_shape *s, unsigned constants, int variant,
+                             const char *words) {
   uint64_t seed = 1;
   op_case c;
   build_case(&c, s, &seed);
   case_ready(&c, "pleat");
-  pleat_tensor *found = run_kernel(&c, &pleat_x86_conv_pair, (how){.constants = constants, .variant = variant}, NULL);
+  pleat_tensor *found = run_kernel(&c, kernel, (how){.constants = constants, .variant = variant}, NULL);
   ck_assert_msg(found == NULL, "it does not decline");
   ck_assert_msg(strstr(c.error.message, words) != NULL, "'%s' is not in '%s'", words, c.error.message);
   case_end(&c);
 }
+static void check_refusal(const pair_shape *s, unsigned constants, int variant, const char *words) {
+  check_refusal_of(&pleat_x86_conv_pair, s, constants, variant, words);
+}
+
+START_TEST(declining_few_channels) {
+  pair_shape s = square_pair(3, 48, 20, 3, 1);
+  set_first(&s, 3, 1);
+  check_refusal_of(&pleat_x86_planes_pair, &s, ~1u, 0, "stays in the cache");
+  check_refusal_of(&pleat_x86_planes_pair, &s, ~3u, ROW_BY_ROW, "not constant");
+  s.strides[1] = 3;
+  check_refusal_of(&pleat_x86_planes_pair, &s, ~1u, ROW_BY_ROW, "a stride above 2");
+  s = square_pair(16, 48, 20, 3, 1);
+  check_refusal_of(&pleat_x86_planes_pair, &s, ~1u, ROW_BY_ROW, "as many channels");
+}
+END_TEST
 
 START_TEST(declining) {
   pair_shape s = square_pair(16, 48, 20, 3, 1);
@@ -241,6 +296,8 @@ Suite *make_suite(void) {
   if (pleat_x86_code_of_cpu() != NULL) {
     tcase_add_loop_test(tcase, any_shape, 0, 3);
     tcase_add_test(tcase, several_fillings);
+    tcase_add_test(tcase, few_channels);
+    tcase_add_test(tcase, declining_few_channels);
     tcase_add_test(tcase, every_activation);
     tcase_add_test(tcase, not_finite);
     tcase_add_test(tcase, declining);

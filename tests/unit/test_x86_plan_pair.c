@@ -1,6 +1,6 @@
-/* Pairs of convolutions in plans: a 1x1 one and the depthwise one behind it are a single step where the value between
- * them is large, bitwise with the results of two steps; and two steps wherever somebody else sees that value, or the
- * kernel declines. Runs once per instruction set (tests/CMakeLists.txt). */
+/* Pairs of convolutions in plans: a 1x1 one, or one of few channels, and the depthwise one behind it are a single step
+ * where the value between them is large, bitwise with the results of two steps; and two steps wherever somebody else
+ * sees that value, or the kernel declines. Runs once per instruction set (tests/CMakeLists.txt). */
 #include "ops/x86/x86.h"
 #include "plan_case.h"
 
@@ -89,11 +89,9 @@ static void check_bits(const shape_of *s) {
 }
 
 START_TEST(the_same_bits) {
-  static const shape_of shapes[] = {{16, 96, 112, 2, "Relu"},
-                                    {24, 144, 56, 1, "Relu"},
-                                    {40, 136, 50, 1, "LeakyRelu"},
-                                    {32, 192, 29, 2, NULL},
-                                    {64, 400, 14, 1, "Relu"}};
+  static const shape_of shapes[] = {{16, 96, 112, 2, "Relu"}, {24, 144, 56, 1, "Relu"}, {40, 136, 50, 1, "LeakyRelu"},
+                                    {32, 192, 29, 2, NULL},   {64, 400, 14, 1, "Relu"}, {3, 32, 112, 1, "Relu"},
+                                    {1, 40, 90, 2, NULL}};
   check_bits(&large);
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check_bits(&shapes[i]);
 }
