@@ -260,9 +260,10 @@ static const pleat_op_attr attrs[] = {{.name = "auto_pad", .type = PLEAT_ATTR_ST
 static const pleat_kernel reference = {
     .name = "reference", .types = PLEAT_M_FLOATS, .flags = PLEAT_KERNEL_WIDEN, .prepare = prepare, .run = run};
 static const pleat_kernel *const kernels[] = {
-    PLEAT_X86_KERNEL(pleat_x86_rows_conv) PLEAT_X86_KERNEL(pleat_x86_depthwise) PLEAT_X86_KERNEL(pleat_x86_planes_conv)
-            PLEAT_X86_KERNEL(pleat_x86_conv_winograd) PLEAT_X86_KERNEL(pleat_x86_conv_strassen)
-                PLEAT_X86_KERNEL(pleat_x86_conv_direct) PLEAT_ONEDNN_KERNEL(pleat_onednn_conv) &
+    PLEAT_X86_KERNEL(pleat_x86_rows_conv) PLEAT_X86_KERNEL(pleat_x86_depthwise)
+            PLEAT_X86_KERNEL(pleat_x86_planes_winograd) PLEAT_X86_KERNEL(pleat_x86_planes_conv)
+                PLEAT_X86_KERNEL(pleat_x86_conv_winograd) PLEAT_X86_KERNEL(pleat_x86_conv_strassen)
+                    PLEAT_X86_KERNEL(pleat_x86_conv_direct) PLEAT_ONEDNN_KERNEL(pleat_onednn_conv) &
         reference,
     NULL};
 

@@ -364,9 +364,10 @@ static const pleat_op_attr gemm_attrs[] = {{.name = "alpha", .type = PLEAT_ATTR_
 static const pleat_kernel reference = {
     .name = "reference", .types = PLEAT_M_FLOATS, .flags = PLEAT_KERNEL_WIDEN, .prepare = prepare, .run = run};
 static const pleat_kernel *const conv_kernels[] = {
-    PLEAT_X86_KERNEL(pleat_x86_rows_conv) PLEAT_X86_KERNEL(pleat_x86_depthwise) PLEAT_X86_KERNEL(pleat_x86_planes_conv)
-            PLEAT_X86_KERNEL(pleat_x86_conv_winograd) PLEAT_X86_KERNEL(pleat_x86_conv_strassen)
-                PLEAT_X86_KERNEL(pleat_x86_conv_direct) PLEAT_ONEDNN_KERNEL(pleat_onednn_conv) &
+    PLEAT_X86_KERNEL(pleat_x86_rows_conv) PLEAT_X86_KERNEL(pleat_x86_depthwise)
+            PLEAT_X86_KERNEL(pleat_x86_planes_winograd) PLEAT_X86_KERNEL(pleat_x86_planes_conv)
+                PLEAT_X86_KERNEL(pleat_x86_conv_winograd) PLEAT_X86_KERNEL(pleat_x86_conv_strassen)
+                    PLEAT_X86_KERNEL(pleat_x86_conv_direct) PLEAT_ONEDNN_KERNEL(pleat_onednn_conv) &
         pleat_fused_conv_parts,
     &reference, NULL};
 static const pleat_kernel *const conv_transpose_kernels[] = {

@@ -23,8 +23,8 @@
 extern const pleat_kernel pleat_x86_binary_blocks;
 extern const pleat_kernel pleat_x86_batch_normalization, pleat_x86_global_pool, pleat_x86_pool, pleat_x86_reduce_mean;
 extern const pleat_kernel pleat_x86_conv_direct, pleat_x86_conv_pair, pleat_x86_conv_strassen, pleat_x86_conv_transpose,
-    pleat_x86_conv_winograd, pleat_x86_depthwise, pleat_x86_planes_conv, pleat_x86_planes_pair, pleat_x86_prelu,
-    pleat_x86_rows_conv, pleat_x86_rows_gemm, pleat_x86_unary;
+    pleat_x86_conv_winograd, pleat_x86_depthwise, pleat_x86_planes_conv, pleat_x86_planes_pair,
+    pleat_x86_planes_winograd, pleat_x86_prelu, pleat_x86_rows_conv, pleat_x86_rows_gemm, pleat_x86_unary;
 
 extern const pleat_kernel pleat_onednn_batch_normalization, pleat_onednn_binary, pleat_onednn_conv,
     pleat_onednn_conv_transpose, pleat_onednn_eltwise, pleat_onednn_gemm, pleat_onednn_lrn, pleat_onednn_matmul,

@@ -107,6 +107,44 @@ typedef struct pleat_x86_winograd {
 
 enum { PLEAT_X86_WINOGRADS = 3 };
 
+/* F(4x4, 3x3) and F(3x3, 4x4) take the points 0, +-P, +-Q and infinity. */
+#define PLEAT_X86_POINT_P (5.0f / 8)
+#define PLEAT_X86_POINT_Q (3.0f / 2)
+
+/* Winograd's minimal filtering with stride 2 of few input channels, in dense planes: tiles of 3 x 3 outputs, up to
+ * `lanes` of them at once. (planes_winograd.inc) */
+enum {
+  PLEAT_X86_PHASES_SPAN = 12,
+  PLEAT_X86_PHASES_OUT = 3,
+  PLEAT_X86_PHASES_TILES = 6,
+  PLEAT_X86_PHASES_CHANNELS = 16
+};
+
+/* The products of up to PLEAT_X86_PHASES_TILES tiles with one block of filters at the six points of a column. */
+typedef struct pleat_x86_phases {
+  const float *v, *w;        /* inputs and weights, [steps][lanes]: steps at 0, at P and -P in turn, at Q and -Q, */
+  int zero, pairs, infinity; /* and at infinity */
+  float *sums;               /* [3][lanes][lanes]: of those tiles */
+} pleat_x86_phases;
+
+typedef struct pleat_x86_phases_code {
+  int tiles; /* the most that products take at once */
+  /* to[i % 6][i / 6] = x[i] for i < 6 * count, and beyond, to whole vectors. */
+  void (*part)(const float *x, int count, float *to);
+  /* All points of columns of inputs, `count` of them: from two times six rows of inputs to twelve rows
+   * [phases][points].
+   */
+  void (*down)(const float *first, const float *second, ptrdiff_t line, int count, float *to);
+  /* All points of `lanes` tiles of one channel from those rows, to v[steps[row][phases][points]][lanes]. Number i of
+   * the twelve columns of the inputs of tile t lies at x[i % 6 * residue + i / 6 + t]. */
+  void (*across)(const float *x, ptrdiff_t line, ptrdiff_t residue, const int *steps, float *v);
+  void (*column[PLEAT_X86_PHASES_TILES + 1])(const pleat_x86_phases *phases); /* [tiles] */
+  /* One tile's results, from sums[6][3][lanes][lanes] on. y, `addend` (may be NULL): the whole plane; (row, column):
+   * the tile's first output, inside of it. */
+  void (*output)(const float *sums, const float *bias, const float *addend, float *y, int height, int width, int row,
+                 int column, const pleat_x86_activation *activation);
+} pleat_x86_phases_code;
+
 /* Rows [first, end) of a depthwise convolution of one block of channels: y = act(bias + addend + the sum over taps of x
  * times w), w: [taps][lanes]. x, y and addend (may be NULL) are whole planes. (depthwise.inc) */
 typedef struct pleat_x86_conv pleat_x86_conv;
@@ -211,6 +249,7 @@ typedef struct pleat_x86_code {
   void (*scale_line)(const void *x, const float *scale, const float *shift, int64_t count,
                      const pleat_x86_activation *activation, void *y); /* act(x * scale + shift) */
   pleat_x86_planes_function *planes[3][2];                             /* [stride - 1, or 2 for any][columns - 1] */
+  pleat_x86_phases_code phases;                                        /* none in bfloat16 */
   void (*narrow)(const float *x, void *y, size_t count);               /* numbers of floats */
   /* [kernel width / 2][stride of the width - 1]: odd widths */
   pleat_x86_depthwise_function *depthwise[PLEAT_X86_DEPTHWISE_WIDEST / 2 + 1][PLEAT_X86_DEPTHWISE_STRIDE];
