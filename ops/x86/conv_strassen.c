@@ -89,24 +89,27 @@ static size_t block_bytes(const pleat_x86_conv *conv) {
   return PLEAT_X86_STRASSEN * product_count(conv, 2) / 2 * sizeof(float);
 }
 
-/* What each product multiplies by: sums of the quarters of the filters, rounded once. */
+/* What each product multiplies by: sums of the quarters of the filters, rounded once. A vector's length of depth at a
+ * time, as filters are read along it and written across. */
 static void pack_set(const pleat_x86_conv *conv, int variant, const float *filters, int count, int blocks, void *pack) {
-  const size_t depth = (size_t)conv->in_channels, half = depth / 2, width = (size_t)(blocks / 2 * conv->code->lanes);
-  const size_t stride = product_count(conv, blocks);
-  float *to = pack;
+  const size_t depth = (size_t)conv->in_channels, half = depth / 2, lanes = (size_t)conv->code->lanes;
+  const size_t width = (size_t)(blocks / 2) * lanes, stride = product_count(conv, blocks);
   (void)variant;
   (void)count;
-  for (size_t k = 0; k < half; k++) {
-    for (size_t j = 0; j < width; j++, to++) {
-      const float *first = filters + j * depth + k, *second = first + width * depth;
-      const float b11 = first[0], b12 = second[0], b21 = first[half], b22 = second[half];
-      to[0] = b11;
-      to[stride] = b11 + b22;
-      to[2 * stride] = b11 + b12;
-      to[3 * stride] = b12 - b22;
-      to[4 * stride] = b22;
-      to[5 * stride] = b21 - b11;
-      to[6 * stride] = b21 + b22;
+  for (size_t begin = 0; begin < half; begin += lanes) {
+    for (size_t j = 0; j < width; j++) {
+      const float *first = filters + j * depth, *second = first + width * depth;
+      float *to = (float *)pack + begin * width + j;
+      for (size_t k = begin; k < begin + lanes; k++, to += width) {
+        const float b11 = first[k], b12 = second[k], b21 = first[half + k], b22 = second[half + k];
+        to[0] = b11;
+        to[stride] = b11 + b22;
+        to[2 * stride] = b11 + b12;
+        to[3 * stride] = b12 - b22;
+        to[4 * stride] = b22;
+        to[5 * stride] = b21 - b11;
+        to[6 * stride] = b21 + b22;
+      }
     }
   }
 }
