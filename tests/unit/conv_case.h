@@ -39,6 +39,25 @@ static inline void set_inputs(op_case *c, const shape *s, bool transposed, bool 
   if (bias) case_input(c, make_noise(seed, PLEAT_FLOAT, 1, &s->filters));
 }
 
+enum { WHAT_SIZE = 256 };
+
+/* A Conv of that shape on noise, which `what` names. */
+static inline void conv_begin(op_case *c, const shape *s, bool bias, uint64_t *seed, char what[WHAT_SIZE]) {
+  describe(s, "Conv", what, WHAT_SIZE);
+  case_begin(c, "Conv", 22);
+  set_inputs(c, s, false, bias, seed);
+  add_window(c, s);
+}
+
+/* Padding of up to one more than the window's extent, and a size of up to `most` that it fits into. */
+static inline void pick_border(shape *s, int axis, int64_t most, uint64_t *seed) {
+  const int64_t extent = (s->kernel[axis] - 1) * s->dilation[axis] + 1;
+  s->pads[axis] = random_between(seed, 0, extent + 1);
+  s->pads[s->spatial + axis] = random_between(seed, 0, extent + 1);
+  s->size[axis] = random_between(seed, 1, most);
+  while (s->size[axis] + s->pads[axis] + s->pads[s->spatial + axis] < extent) s->size[axis]++;
+}
+
 static inline pleat_tensor *as_double(const pleat_tensor *tensor) {
   pleat_tensor *wide = NULL;
   ck_assert_int_eq(pleat_tensor_cast((pleat_tensor *)(uintptr_t)tensor, PLEAT_DOUBLE, &wide, NULL), PLEAT_OK);

@@ -35,14 +35,11 @@ static shape pick_shape(uint64_t *seed, bool transposed) {
 
 START_TEST(convolutions) {
   uint64_t seed = 11 + (uint64_t)_i;
-  char what[256];
+  char what[WHAT_SIZE];
   for (int i = 0; i < 25; i++) {
     op_case c;
     shape s = pick_shape(&seed, false);
-    describe(&s, "Conv", what, sizeof what);
-    case_begin(&c, "Conv", 22);
-    set_inputs(&c, &s, false, i % 2 == 0, &seed);
-    add_window(&c, &s);
+    conv_begin(&c, &s, i % 2 == 0, &seed, what);
     /* Weights are not constant in one case of eight: they keep their layout. */
     check_against_reference(&c, &pleat_onednn_conv, "", i % 8 == 7 ? 0 : ~1u, 1, TOLERANCE, what);
   }
@@ -51,7 +48,7 @@ END_TEST
 
 START_TEST(transposed_convolutions) {
   uint64_t seed = 77 + (uint64_t)_i;
-  char what[256];
+  char what[WHAT_SIZE];
   for (int i = 0; i < 20; i++) {
     op_case c;
     shape s = pick_shape(&seed, true);

@@ -34,14 +34,11 @@ static shape pick_direct(uint64_t *seed) {
 
 START_TEST(direct) {
   uint64_t seed = 11 + (uint64_t)_i;
-  char what[256];
+  char what[WHAT_SIZE];
   for (int i = 0; i < 30; i++) {
     op_case c;
     shape s = pick_direct(&seed);
-    describe(&s, "Conv", what, sizeof what);
-    case_begin(&c, "Conv", 22);
-    set_inputs(&c, &s, false, i % 2 == 0, &seed);
-    add_window(&c, &s);
+    conv_begin(&c, &s, i % 2 == 0, &seed, what);
     check_x86(&c, &pleat_x86_conv_direct, "", ~1u, 1, TOLERANCE, TOLERANCE, what);
   }
 }
@@ -50,15 +47,12 @@ END_TEST
 /* Without padding, positions follow each other over lines: all numbers of rows in the last tiles. */
 START_TEST(pointwise) {
   uint64_t seed = 4;
-  char what[256];
+  char what[WHAT_SIZE];
   for (int64_t size = 1; size <= 31; size++) {
     op_case c;
     shape s = square_shape(size % 2 == 0 ? 32 : 40, size % 3 == 0 ? 80 : 64, size, 1, 1, 0);
     s.size[0] = 1;
-    describe(&s, "Conv", what, sizeof what);
-    case_begin(&c, "Conv", 22);
-    set_inputs(&c, &s, false, true, &seed);
-    add_window(&c, &s);
+    conv_begin(&c, &s, true, &seed, what);
     check_x86(&c, &pleat_x86_conv_direct, "", ~1u, 1, TOLERANCE, TOLERANCE, what);
   }
 }
@@ -67,7 +61,7 @@ END_TEST
 /* Lines half as long as a tile: two at a time, with an odd one left. */
 START_TEST(short_lines) {
   uint64_t seed = 14;
-  char what[256];
+  char what[WHAT_SIZE];
   for (int64_t i = 0; i < 12; i++) {
     op_case c;
     shape s = square_shape(32, i % 2 == 0 ? 48 : 64, 0, 1 + i % 3, 1 + i / 3 % 2, i % 3 == 2);
@@ -76,10 +70,7 @@ START_TEST(short_lines) {
       s.size[d] = (out - 1) * s.stride[d] + s.kernel[d] - 2 * s.pads[d];
     }
     s.batch = 1 + i % 2;
-    describe(&s, "Conv", what, sizeof what);
-    case_begin(&c, "Conv", 22);
-    set_inputs(&c, &s, false, true, &seed);
-    add_window(&c, &s);
+    conv_begin(&c, &s, true, &seed, what);
     check_x86(&c, &pleat_x86_conv_direct, "", ~1u, 1, TOLERANCE, TOLERANCE, what);
   }
 }
@@ -91,7 +82,7 @@ START_TEST(winograd) {
                                       {33, 65, 14, 1, 1},   {128, 144, 19, 2, 1}, {256, 112, 14, 7, 1},
                                       {128, 144, 53, 1, 2}, {100, 120, 55, 2, 2}, {256, 250, 27, 1, 2}};
   uint64_t seed = 21;
-  char what[256];
+  char what[WHAT_SIZE];
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
     for (int padding = 0; padding < 3; padding++) {
       op_case c;
@@ -99,10 +90,7 @@ START_TEST(winograd) {
       s.batch = shapes[i][3];
       s.size[1] += 3;
       if (padding == 2) s.pads[1] = s.pads[2] = 0;
-      describe(&s, "Conv", what, sizeof what);
-      case_begin(&c, "Conv", 22);
-      set_inputs(&c, &s, false, i % 2 == 0, &seed);
-      add_window(&c, &s);
+      conv_begin(&c, &s, i % 2 == 0, &seed, what);
       check_x86(&c, &pleat_x86_conv_winograd, "", ~1u, 1, 5 * TOLERANCE, WINOGRAD_BF16, what);
     }
   }
@@ -184,7 +172,7 @@ START_TEST(scaled) {
     op_case c;
     const int64_t *size = shapes[i % 5];
     const bool addend = i % 3 == 0;
-    char what[256];
+    char what[WHAT_SIZE];
     shape s = square_shape(size[0], size[1], size[2], 1, 1 + i % 2, 0);
     s.size[1] += 3;
     s.batch = 1 + i % 3;
@@ -243,7 +231,7 @@ START_TEST(half_blocks) {
   uint64_t seed = 12;
   for (int i = 0; i < 60; i++) {
     op_case c;
-    char what[256];
+    char what[WHAT_SIZE];
     const char *name = i % 2 == 0 ? "" : i % 4 == 1 ? "Clip" : "Silu";
     const int64_t kernel = i % 5 == 4 ? 3 : 1, width = kernel == 3 ? 7 : 1 + i;
     shape s = square_shape(channels[kernel == 3 ? 1 : i % 5], filters[i % 6], width, kernel, 1, kernel / 2);

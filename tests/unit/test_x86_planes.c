@@ -7,11 +7,8 @@ static const double TOLERANCE = 1e-5;
 
 static void check(const shape *s, bool bias, uint64_t *seed) {
   op_case c;
-  char what[256];
-  describe(s, "Conv", what, sizeof what);
-  case_begin(&c, "Conv", 22);
-  set_inputs(&c, s, false, bias, seed);
-  add_window(&c, s);
+  char what[WHAT_SIZE];
+  conv_begin(&c, s, bias, seed, what);
   check_x86(&c, &pleat_x86_planes_conv, "", ~1u, 0, TOLERANCE, TOLERANCE, what);
 }
 
@@ -26,11 +23,7 @@ static shape pick_shape(uint64_t *seed) {
     s.kernel[i] = random_between(seed, 1, 7);
     s.stride[i] = random_between(seed, 1, 9);
     s.dilation[i] = random_between(seed, 1, 2);
-    const int64_t extent = (s.kernel[i] - 1) * s.dilation[i] + 1;
-    s.pads[i] = random_between(seed, 0, extent + 1);
-    s.pads[s.spatial + i] = random_between(seed, 0, extent + 1);
-    s.size[i] = random_between(seed, 1, 40);
-    while (s.size[i] + s.pads[i] + s.pads[s.spatial + i] < extent) s.size[i]++;
+    pick_border(&s, i, 40, seed);
   }
   return s;
 }

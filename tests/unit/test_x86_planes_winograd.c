@@ -11,11 +11,8 @@ enum { WINOGRAD_ERROR = 3 }; /* times the direct algorithm's */
 
 static void check(const shape *s, bool bias, uint64_t *seed) {
   op_case c;
-  char what[256];
-  describe(s, "Conv", what, sizeof what);
-  case_begin(&c, "Conv", 22);
-  set_inputs(&c, s, false, bias, seed);
-  add_window(&c, s);
+  char what[WHAT_SIZE];
+  conv_begin(&c, s, bias, seed, what);
   check_against_reference(&c, &pleat_x86_planes_winograd, "", ~1u, 0, TOLERANCE, what);
 }
 

@@ -21,15 +21,12 @@ START_TEST(shapes) {
   uint64_t seed = 31;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     op_case c;
-    char what[256];
+    char what[WHAT_SIZE];
     shape s = square_shape(cases[i].channels, cases[i].filters, 0, 1, cases[i].stride, 0);
     s.batch = cases[i].batch;
     s.size[0] = cases[i].height;
     s.size[1] = cases[i].width;
-    describe(&s, "Conv", what, sizeof what);
-    case_begin(&c, "Conv", 22);
-    set_inputs(&c, &s, false, i % 2 == 0, &seed);
-    add_window(&c, &s);
+    conv_begin(&c, &s, i % 2 == 0, &seed, what);
     check_single(&c, "", ~1u, 1, what);
   }
 }
@@ -40,14 +37,11 @@ START_TEST(lengths) {
   uint64_t seed = 6;
   for (int64_t size = 768; size < 799; size++) {
     op_case c;
-    char what[256];
+    char what[WHAT_SIZE];
     shape s = square_shape(128, 128, size, 1, 1, 0);
     s.spatial = 1;
     s.pads[1] = 0;
-    describe(&s, "Conv", what, sizeof what);
-    case_begin(&c, "Conv", 22);
-    set_inputs(&c, &s, false, true, &seed);
-    add_window(&c, &s);
+    conv_begin(&c, &s, true, &seed, what);
     check_single(&c, "", ~1u, 1, what);
   }
 }
