@@ -85,9 +85,7 @@ static void pack_pair(const pleat_x86_conv *conv, int variant, const float *filt
                       (float *)(void *)to);
       }
       if (is_half) continue;
-      for (int k = 0; k < channels; k++) {
-        pleat_x86_pack_row(conv->code, from + (size_t)k * (size_t)taps, filter, count, k, width, to);
-      }
+      pleat_x86_pack_rows(conv->code, from, filter, count, (size_t)taps, channels, width, to);
       to += (size_t)(lanes * width) * conv->code->element;
     }
   }

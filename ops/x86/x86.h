@@ -340,6 +340,9 @@ static inline size_t pleat_x86_group_bytes(const pleat_x86_conv *conv, size_t pa
 /* Row `k` of the depth of what a product takes as `w`, of `width` columns: `count` numbers that lie `step` apart. */
 void pleat_x86_pack_row(const pleat_x86_code *code, const float *from, size_t step, int count, int k, int width,
                         void *to);
+/* The same for the first rows of it, so many, whose numbers lie `row_step` apart. */
+void pleat_x86_pack_rows(const pleat_x86_code *code, const float *from, size_t step, int count, size_t row_step,
+                         int rows, int width, void *to);
 
 /* How many lanes of a block of the output (of one group) are channels. */
 static inline int pleat_x86_channels_of(const pleat_x86_conv *conv, int block) {
