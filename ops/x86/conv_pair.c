@@ -35,18 +35,6 @@ typedef struct job {
 
 static const char *const variants[] = {"row by row", NULL};
 
-static const char *refuse(const pleat_call *first, const pleat_call *second) {
-  /* Less stays in the second-level cache from one step to the next, and is of so few positions that reading filters is
-   * much of the work: conv.c, which takes more of them at a time, is faster then. */
-  enum { CACHED_BYTES = 256 * 1024 };
-  const char *reason = pleat_x86_refuse_conv(first, false);
-  if (reason == NULL) reason = pleat_x86_refuse_depthwise_window(second);
-  if (reason != NULL) return reason;
-  if (first->variant == 0 && pleat_bytes(first->outputs[0]) < CACHED_BYTES)
-    return "the value between them stays in the cache";
-  return NULL;
-}
-
 static bool is_pointwise(const pleat_x86_conv *conv) {
   const int pads = conv->pad_begin[0] + conv->pad_begin[1] + conv->pad_end[0] + conv->pad_end[1];
   return conv->groups == 1 && conv->kernel[0] * conv->kernel[1] == 1 && conv->stride[0] * conv->stride[1] == 1 &&
@@ -119,7 +107,8 @@ static pleat_status prepare(pleat_call *call) {
   if (p == NULL || parts == NULL) return PLEAT_OOM(call->error);
   PLEAT_TRY(pleat_conv_pair_split(call, parts));
   pleat_call *first = &parts->calls[0], *second = &parts->calls[1];
-  const char *reason = refuse(first, second);
+  const char *reason = pleat_x86_refuse_conv(first, false);
+  if (reason == NULL) reason = pleat_x86_refuse_pair(first, second);
   if (reason != NULL) return pleat_fail(call->error, PLEAT_UNSUPPORTED, "%s", reason);
   PLEAT_TRY(pleat_x86_describe_conv(first, &p->first));
   PLEAT_TRY(pleat_x86_describe_conv(second, &p->second));

@@ -78,6 +78,17 @@ const char *pleat_x86_refuse_planes(const pleat_call *call) {
   return NULL;
 }
 
+const char *pleat_x86_refuse_pair(const pleat_call *first, const pleat_call *second) {
+  /* Less stays in the second-level cache from one step to the next, and is of so few positions that reading filters is
+   * much of the work: conv.c, which takes more of them at a time, is faster then. */
+  enum { CACHED_BYTES = 256 * 1024 };
+  const char *reason = pleat_x86_refuse_depthwise_window(second);
+  if (reason != NULL) return reason;
+  if (first->variant == 0 && pleat_bytes(first->outputs[0]) < CACHED_BYTES)
+    return "the value between them stays in the cache";
+  return NULL;
+}
+
 /* Sizes as ints, planes of one line where there is one axis. False: beyond an int. */
 static bool set_sizes(pleat_x86_conv *conv, const pleat_call *call, const pleat_window *window) {
   const pleat_tensor *x = call->inputs[PLEAT_X86_X], *w = call->inputs[PLEAT_X86_W], *y = call->outputs[0];

@@ -247,16 +247,6 @@ typedef struct planes_pair {
 
 static const char *const pair_variants[] = {"row by row", NULL};
 
-static const char *refuse_pair(const pleat_call *first, const pleat_call *second) {
-  enum { CACHED_BYTES = 256 * 1024 };
-  const char *reason = pleat_x86_refuse_planes(first);
-  if (reason == NULL) reason = pleat_x86_refuse_depthwise_window(second);
-  if (reason != NULL) return reason;
-  if (first->variant == 0 && pleat_bytes(first->outputs[0]) < CACHED_BYTES)
-    return "the value between them stays in the cache";
-  return NULL;
-}
-
 /* Numbers of a row of all blocks between the two. */
 static size_t row_floats(const planes_pair *p) {
   return (size_t)p->second.in_blocks * (size_t)p->second.width * (size_t)p->second.code->lanes;
@@ -269,7 +259,8 @@ static pleat_status prepare_pair(pleat_call *call) {
   if (p == NULL || parts == NULL) return PLEAT_OOM(call->error);
   PLEAT_TRY(pleat_conv_pair_split(call, parts));
   pleat_call *first = &parts->calls[0], *second = &parts->calls[1];
-  const char *reason = refuse_pair(first, second);
+  const char *reason = pleat_x86_refuse_planes(first);
+  if (reason == NULL) reason = pleat_x86_refuse_pair(first, second);
   if (reason != NULL) return pleat_fail(call->error, PLEAT_UNSUPPORTED, "%s", reason);
   PLEAT_TRY(describe(first, &p->first));
   PLEAT_TRY(pleat_x86_describe_conv(second, &p->second));

@@ -298,6 +298,8 @@ const char *pleat_x86_refuse_depthwise(const pleat_call *call);
 const char *pleat_x86_refuse_planes(const pleat_call *call);
 /* A depthwise one with all that depthwise.c declines. */
 const char *pleat_x86_refuse_depthwise_window(const pleat_call *call);
+/* `second`, and the value between the two, as one step with a `first` that its kernel takes. */
+const char *pleat_x86_refuse_pair(const pleat_call *first, const pleat_call *second);
 /* Describes what was not refused, asks for the inputs' layouts and announces the output's. Declines sizes beyond an
  * int. */
 pleat_status pleat_x86_describe_conv(pleat_call *call, pleat_x86_conv *out_conv);
