@@ -94,12 +94,12 @@ typedef struct firsts {
   atomic_llong first[2];
 } firsts;
 
-/* The caller waits in it for the other thread to begin. */
+/* Each waits in its first item for the other to begin: neither can take the other's part, however late that one comes. */
 static void note_first(void *job, int64_t item, int worker) {
   firsts *f = job;
   long long none = -1;
   const bool is_first = atomic_compare_exchange_strong(&f->first[worker], &none, item);
-  for (int i = 0; worker == 0 && is_first && i < 1000 && atomic_load(&f->first[1]) < 0; i++) {
+  for (int i = 0; is_first && i < 10000 && atomic_load(&f->first[1 - worker]) < 0; i++) {
     const struct timespec pause = {.tv_nsec = 1000000};
     nanosleep(&pause, NULL);
   }
