@@ -89,6 +89,12 @@ static const char *refusal(const pleat_kernel *kernel, const pleat_call *call, c
   return kernel->supports != NULL ? kernel->supports(call) : NULL;
 }
 
+/* Why a rule does not choose a kernel, or NULL. */
+static const char *objection(const pleat_kernel *kernel, const pleat_call *call, char *buffer, size_t size) {
+  const char *reason = refusal(kernel, call, buffer, size);
+  return reason != NULL || kernel->unwise == NULL ? reason : kernel->unwise(call);
+}
+
 /* Why kernels declined: "name: reason; ...", cut to what fits. */
 typedef struct reasons {
   char text[512];
@@ -119,7 +125,7 @@ static const pleat_kernel *const *next_kernel(const pleat_kernel *const *kernel,
   char text[64];
   for (; *kernel != NULL; kernel++) {
     if (call->reference_only && kernel[1] != NULL) continue;
-    const char *reason = refusal(*kernel, call, text, sizeof text);
+    const char *reason = objection(*kernel, call, text, sizeof text);
     if (reason == NULL) {
       *out_status = provide(*kernel, call);
       break;
@@ -176,7 +182,7 @@ static pleat_status take_first(pleat_call *call, bool bf16, reasons *why, const 
     call->bf16 = bf16;
     call->variant = 0;
     set_layouts(*kernel, call);
-    const char *refused = refusal(*kernel, call, text, sizeof text);
+    const char *refused = objection(*kernel, call, text, sizeof text);
     if (refused != NULL) {
       add_reason(why, (*kernel)->name, refused);
       continue;

@@ -159,6 +159,9 @@ typedef struct pleat_kernel {
       packs; /* bit i: input i, when constant, is read through pleat_call_pack() only (ops/packs.h) and has no data */
   /* NULL when it takes this call (final shapes and types, constants' data), else why not. A NULL function takes all. */
   const char *(*supports)(const pleat_call *call);
+  /* Of a call that it takes: NULL, or why the ones after it are the better choice on this machine. Only a rule asks;
+   * tuning measures it all the same. A NULL function: it is always a good choice. */
+  const char *(*unwise)(const pleat_call *call);
   /* May be NULL. UNSUPPORTED, with the reason in call->error, declines after all: the next kernel is tried. */
   pleat_status (*prepare)(pleat_call *call);
   pleat_status (*run)(const pleat_call *call);
@@ -259,15 +262,14 @@ const char *pleat_op_no_bf16(void);
 
 /* ---- invoking a kernel ---- (invoke.c: the one place that widens halfs and times nothing) */
 
-/* The first kernel that takes the call (types, supports). Why the ones before declined goes into `declined` ("name:
- * reason;
- * ..."; may be NULL). NULL, with the error filled, when none does. */
+/* The first kernel that takes the call (types, supports, unwise). Why the ones before declined goes into `declined`
+ * ("name: reason; ..."; may be NULL). NULL, with the error filled, when none does. */
 const pleat_kernel *pleat_kernel_select(const pleat_call *call, char *declined, size_t declined_size);
 /* prepare and run of a selected kernel, with widening. A failed prepare needs no release. */
 pleat_status pleat_kernel_prepare(const pleat_kernel *kernel, pleat_call *call);
 pleat_status pleat_kernel_run(const pleat_kernel *kernel, const pleat_call *call);
 void pleat_kernel_release(const pleat_kernel *kernel, pleat_call *call);
-/* Selects and prepares: the first kernel that takes the call in `supports` and in `prepare`. */
+/* Selects and prepares: the first kernel that takes the call in `supports`, `unwise` and `prepare`. */
 pleat_status pleat_kernel_take(pleat_call *call, char *declined, size_t declined_size, const pleat_kernel **out_kernel);
 /* Prepares this kernel in this variant, if it takes the call so; else UNSUPPORTED, with the reason. */
 pleat_status pleat_kernel_take_as(pleat_call *call, const pleat_kernel *kernel, int variant);

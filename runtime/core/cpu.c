@@ -36,6 +36,17 @@ bool pleat_cpu_has_bf16(void) {
   return __builtin_cpu_supports("avx512bf16") != 0;
 }
 
+/* AMD's family 19h is Zen 3, which has no AVX-512, and Zen 4 (AMD, Processor Programming Reference). */
+bool pleat_cpu_halves_512(void) {
+  enum { ZEN_3_AND_4 = 0x19, EXTENDED = 0xf };
+  unsigned most, name[3], signature = 0, unused[3];
+  if (!__builtin_cpu_supports("avx512f") || !__get_cpuid(0, &most, &name[0], &name[1], &name[2]) ||
+      !__get_cpuid(1, &signature, &unused[0], &unused[1], &unused[2]))
+    return false;
+  const unsigned base = signature >> 8 & 0xf, family = base == EXTENDED ? base + (signature >> 20 & 0xff) : base;
+  return name[0] == signature_AMD_ebx && family == ZEN_3_AND_4;
+}
+
 const char *pleat_cpu_text(char *buffer, size_t size) {
   put_model(buffer, size);
   ADD_ABILITY("avx2")
@@ -49,6 +60,10 @@ const char *pleat_cpu_text(char *buffer, size_t size) {
 #else
 
 bool pleat_cpu_has_bf16(void) {
+  return false;
+}
+
+bool pleat_cpu_halves_512(void) {
   return false;
 }
 

@@ -94,7 +94,8 @@ typedef struct firsts {
   atomic_llong first[2];
 } firsts;
 
-/* Each waits in its first item for the other to begin: neither can take the other's part, however late that one comes. */
+/* Each waits in its first item for the other to begin: neither can take the other's part, however late that one comes.
+ */
 static void note_first(void *job, int64_t item, int worker) {
   firsts *f = job;
   long long none = -1;

@@ -98,10 +98,17 @@ static const pleat_kernel reference = {.name = "reference",
                                        .prepare = prepare,
                                        .run = run,
                                        .release = release};
+static const char *object(const pleat_call *call) {
+  (void)call;
+  return "not on this machine";
+}
+static const pleat_kernel able = {
+    .name = "able", .types = PLEAT_M_F32, .unwise = object, .prepare = prepare, .run = run, .release = release};
 static const pleat_op_def test_op = {.domain = "",
                                      .name = "Test",
                                      .infer = pleat_infer_same,
-                                     .kernels = (const pleat_kernel *const[]){&integers, &shy, &reference, NULL}};
+                                     .kernels =
+                                         (const pleat_kernel *const[]){&integers, &shy, &able, &reference, NULL}};
 
 typedef struct invocation {
   pleat_node node;
@@ -140,11 +147,28 @@ START_TEST(declines_are_told) {
   char declined[256];
   begin(&v, FLOATS("2", 1, 2), NULL);
   ck_assert_ptr_eq(pleat_kernel_select(&v.call, declined, sizeof declined), &reference);
-  ck_assert_str_eq(declined, "integers: not for float; shy: it never does");
+  ck_assert_str_eq(declined, "integers: not for float; shy: it never does; able: not on this machine");
   ck_assert_ptr_eq(pleat_kernel_select(&v.call, NULL, 0), &reference);
   char small[12];
   ck_assert_ptr_eq(pleat_kernel_select(&v.call, small, sizeof small), &reference);
   ck_assert_str_eq(small, "integers: n");
+  finish(&v);
+}
+END_TEST
+
+/* What a rule does not choose can be asked for by name, as tuning does. */
+START_TEST(the_unwise_by_name) {
+  invocation v;
+  char declined[256];
+  const pleat_kernel *kernel = NULL;
+  begin(&v, FLOATS("2", 1, 2), NULL);
+  ck_assert_int_eq(pleat_kernel_take(&v.call, declined, sizeof declined, &kernel), PLEAT_OK);
+  ck_assert_ptr_eq(kernel, &reference);
+  ck_assert(strstr(declined, "able: not on this machine") != NULL);
+  pleat_kernel_release(kernel, &v.call);
+  ck_assert_int_eq(pleat_kernel_take_as(&v.call, &able, 0), PLEAT_OK);
+  pleat_kernel_release(&able, &v.call);
+  ck_assert_int_eq(prepared, 2);
   finish(&v);
 }
 END_TEST
@@ -164,7 +188,8 @@ START_TEST(none_takes_it) {
   ck_assert_ptr_null(pleat_kernel_select(&v.call, declined, sizeof declined));
   ck_assert_str_eq(declined, "");
   assert_error(&v.error, v.error.status, PLEAT_UNSUPPORTED, NULL,
-               "no kernel of Test takes this (integers: not for bool; shy: it never does; reference: not for bool)");
+               "no kernel of Test takes this (integers: not for bool; shy: it never does; able: not for bool; "
+               "reference: not for bool)");
   finish(&v);
 }
 END_TEST
@@ -255,8 +280,9 @@ Suite *make_suite(void) {
   add_tests(suite, "registry",
             (const TTest *const[]){the_registry_is_sorted_and_complete, versions_are_ascending, what_is_not_registered,
                                    NULL});
-  add_tests(suite, "selection",
-            (const TTest *const[]){declines_are_told, the_first_that_takes_it, none_takes_it, NULL});
+  add_tests(
+      suite, "selection",
+      (const TTest *const[]){declines_are_told, the_unwise_by_name, the_first_that_takes_it, none_takes_it, NULL});
   add_tests(suite, "widening",
             (const TTest *const[]){widening, widening_of_empty_tensors, constants_take_no_workspace, NULL});
   return suite;
