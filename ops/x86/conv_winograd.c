@@ -146,12 +146,13 @@ static void pack_pair(const pleat_x86_conv *conv, int variant, const float *filt
 
 /* How many tiles go together, and in which of the two ways. */
 static void set_runs(winograd *w, int threads) {
-  enum { CACHED_BYTES = 384 * 1024, SHARED_BYTES = 6 * 1024 * 1024, LARGE_FILTERS = 1536 * 1024, LINE = 64 };
+  enum { CACHED_BYTES = 640 * 1024, SHARED_BYTES = 6 * 1024 * 1024, LARGE_FILTERS = 1536 * 1024, LINE = 64 };
   const int64_t lanes = w->conv.code->lanes;
   const int64_t tile_bytes = w->points * w->conv.in_blocks * lanes * (int64_t)w->conv.code->element;
   const int64_t filter_bytes = (int64_t)pair_bytes(w) / 2 * w->conv.out_blocks;
   w->is_shared = filter_bytes > LARGE_FILTERS;
-  int64_t most = (w->is_shared ? SHARED_BYTES : CACHED_BYTES) / tile_bytes;
+  const int64_t product_bytes = w->points * 2 * lanes * (int64_t)sizeof(float);
+  int64_t most = w->is_shared ? SHARED_BYTES / tile_bytes : CACHED_BYTES / (tile_bytes + product_bytes);
   if (most < w->conv.code->rows) most = w->conv.code->rows;
   int64_t runs = (w->tiles + most - 1) / most;
   if (!w->is_shared && threads > 1) runs = (runs + threads - 1) / threads * threads; /* as many for each */
