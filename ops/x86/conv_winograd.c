@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "core/checked.h"
+#include "core/cpu.h"
 #include "core/parallel.h"
 #include "ops/x86/x86.h"
 
@@ -47,22 +48,24 @@ typedef struct job {
 
 /* ---- choosing ---- */
 
-/* Rough times in cycles: products run at nearly two vectors a cycle, transforms by what was measured, and weights come
- * from memory in each run of a large network. Half of that time hides behind arithmetic. */
+/* Rough times in cycles: products run at nearly as many vectors a cycle as the CPU has units, transforms by what was
+ * measured, and weights come from memory in each run of a large network. A part of that time hides behind arithmetic.
+ */
 static double weights_time(double count, size_t element) {
-  const double bytes_per_cycle = 16;
+  const double bytes_per_cycle = 7;
   return count * (double)element / bytes_per_cycle;
 }
 
 /* What the choice is made from: blocks, and outputs of all samples. */
 typedef struct extent {
   double lanes, rows, in, out, samples, height, width;
+  double units; /* that multiply vectors */
   size_t element;
 } extent;
 
-/* Two vectors a cycle, of bfloat16 with twice the depth. */
+/* Vectors of bfloat16 have twice the depth. */
 static double products_time(double products, const extent *e) {
-  return products / (2 * sizeof(float) / (double)e->element);
+  return products / (e->units * sizeof(float) / (double)e->element);
 }
 
 static double direct_time(const extent *e) {
@@ -89,7 +92,7 @@ static int64_t stride_of(const pleat_node *node) {
 
 /* The size of tiles that is worth it; NULL: none. */
 static const pleat_x86_winograd *choose(const pleat_call *call) {
-  const double least_gain = 1.15;
+  const double least_gain = 1.08;
   const pleat_x86_code *code = pleat_x86_code_for(call->bf16);
   const pleat_tensor *x = call->inputs[PLEAT_X86_X], *y = call->outputs[0];
   const extent e = {.lanes = code->lanes,
@@ -99,6 +102,7 @@ static const pleat_x86_winograd *choose(const pleat_call *call) {
                     .samples = (double)y->dims[0],
                     .height = (double)y->dims[2],
                     .width = (double)y->dims[3],
+                    .units = code->lanes == 16 && pleat_cpu_halves_512() ? 1 : 2,
                     .element = code->element};
   const pleat_x86_winograd *best = NULL;
   const int64_t stride = stride_of(call->node);
