@@ -26,6 +26,7 @@ typedef struct direct {
   int chunk_pairs, chunks; /* pairs of an item, and items along the pairs */
   size_t fetch_distance;   /* bytes to the filters of the item that a thread takes next; 0: they are near enough */
   int pieces;              /* items along the tiles of a sample */
+  bool by_pieces;          /* the items of a piece follow each other, not those of a chunk */
 } direct;
 
 /* One run. */
@@ -159,8 +160,9 @@ static void set_items(direct *d, int threads) {
   const size_t bytes = pair_bytes(d);
   const int64_t repeats = (int64_t)d->conv.groups * (d->is_padded || d->is_scaled ? 1 : d->conv.batch);
   const bool positions = threads > 1 && prefers_positions(d, threads);
+  d->by_pieces = positions;
   d->chunk_pairs = bytes >= CACHED_BYTES ? 1 : (int)(CACHED_BYTES / bytes);
-  if (threads > 1 && !positions && d->pairs * repeats >= (int64_t)threads * ENOUGH_PER_THREAD) {
+  if (threads > 1 && !positions) {
     const int64_t wanted = ((int64_t)threads * CHUNKS_PER_THREAD + repeats - 1) / repeats;
     const int most = wanted < d->pairs ? (int)(d->pairs / wanted) : 1;
     if (d->chunk_pairs > most) d->chunk_pairs = most;
@@ -278,7 +280,9 @@ static void run_item(void *arg, int64_t item, int worker) {
   const pleat_x86_conv *conv = &d->conv;
   const int lanes = conv->code->lanes;
   (void)worker;
-  const int chunk = (int)(item % d->chunks), piece = (int)(item / d->chunks % d->pieces);
+  const int in_group = (int)(item % ((int64_t)d->chunks * d->pieces));
+  const int chunk = d->by_pieces ? in_group % d->chunks : in_group / d->pieces;
+  const int piece = d->by_pieces ? in_group / d->chunks : in_group % d->pieces;
   const int group = (int)(item / d->pieces / d->chunks % conv->groups);
   const int64_t sample = item / d->pieces / d->chunks / conv->groups + job->first_sample;
   const ptrdiff_t in_plane = (ptrdiff_t)d->padded_height * d->padded_width * lanes;
