@@ -18,7 +18,8 @@ static void remove_file(void) {
   unlink(path);
 }
 
-/* Three 3x3 convolutions wide enough for Winograd, the last two of them equal, another one, and a product. */
+/* Three 3x3 convolutions wide enough for Winograd, of which two are equal and read the same value (in one layout,
+ * whatever tuning finds), another one, and a product. */
 static void fill(builder *b) {
   model_input(b, "x", PLEAT_FLOAT, "1,32,16,16");
   noise_init(b, "w1", PLEAT_FLOAT, "32,32,3,3", -0.1, 0.1);
@@ -29,9 +30,10 @@ static void fill(builder *b) {
   model_node(b, "Relu", "", "a", "ra");
   attr_ints(b, model_node(b, "Conv", "c2", "ra,w2", "b"), "pads", "1,1,1,1");
   model_node(b, "Relu", "", "b", "rb");
-  attr_ints(b, model_node(b, "Conv", "c3", "rb,w1", "d"), "pads", "1,1,1,1");
+  attr_ints(b, model_node(b, "Conv", "c3", "ra,w1", "d"), "pads", "1,1,1,1");
   model_node(b, "Relu", "", "d", "rd");
-  model_node(b, "Conv", "c4", "rd,w3", "c");
+  model_node(b, "Mul", "", "rb,rd", "e");
+  model_node(b, "Conv", "c4", "e,w3", "c");
   model_node(b, "GlobalAveragePool", "", "c", "g");
   model_node(b, "Flatten", "", "g", "f");
   model_node(b, "MatMul", "product", "f,m", "y");
