@@ -373,7 +373,7 @@ Suite *make_suite(void);
 Suite *make_suite(void) {
   Suite *suite = suite_create("x86_conv");
   TCase *tcase = tcase_create("conv");
-  tcase_set_timeout(tcase, 120);
+  tcase_set_timeout(tcase, 600); /* of a sanitizer on a busy machine */
   if (pleat_x86_code_of_cpu() != NULL) {
     printf("the code for %s\n", pleat_x86_code_of_cpu()->name);
     tcase_add_loop_test(tcase, direct, 0, 3);
