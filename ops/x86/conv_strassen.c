@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "core/checked.h"
-#include "core/cpu.h"
 #include "ops/x86/x86.h"
 
 enum { SET = 4 }; /* blocks of filters */
@@ -83,8 +82,7 @@ static const char *supports(const pleat_call *call) {
  * more than the multiplications that are saved: ResNet-50 took 2.5 % more time on Cascade Lake, with AVX2 5 %. On Zen 4
  * it takes 2.7 % less. */
 static const char *unwise(const pleat_call *call) {
-  const bool is_long = pleat_x86_code_for(call->bf16)->lanes == 16;
-  return is_long && pleat_cpu_halves_512() ? NULL : "multiplications are cheap on this CPU";
+  return pleat_x86_units(pleat_x86_code_for(call->bf16)) == 1 ? NULL : "multiplications are cheap on this CPU";
 }
 
 /* ---- preparing ---- */

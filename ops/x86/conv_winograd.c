@@ -16,7 +16,6 @@
 #include <string.h>
 
 #include "core/checked.h"
-#include "core/cpu.h"
 #include "core/parallel.h"
 #include "ops/x86/x86.h"
 
@@ -25,16 +24,14 @@ typedef struct winograd {
   const pleat_x86_winograd *code;
   int points;
   const void *weights; /* [pairs][filters^2][in blocks][lanes][columns][lanes], as tiles have them (x86.h) */
-  const float *zeros;
-  ptrdiff_t *offsets; /* of the in blocks in one point of `inputs` */
-  pleat_x86_activation none;
+  ptrdiff_t *offsets;  /* of the in blocks in a group's transformed inputs */
   int pairs;
   int tile_rows, tile_columns;
-  int64_t tiles;           /* of all samples */
-  int run;                 /* tiles that are transformed together */
-  bool is_shared;          /* the second way: inputs of a run are shared by all threads */
-  ptrdiff_t input_stride;  /* numbers from point to point in transformed inputs [points][in blocks][run][lanes] */
-  ptrdiff_t output_stride; /* and products [points][2][run][lanes] */
+  int64_t tiles;    /* of all samples */
+  int run;          /* tiles that are transformed together */
+  bool is_shared;   /* the second way: inputs of a run are shared by all threads */
+  int rows, groups; /* a run's tiles are cut into groups of so many: tiles of the products */
+  ptrdiff_t block;  /* numbers of one block of channels of a group: [points][rows][lanes] */
 } winograd;
 
 /* One run. */
@@ -102,7 +99,7 @@ static const pleat_x86_winograd *choose(const pleat_call *call) {
                     .samples = (double)y->dims[0],
                     .height = (double)y->dims[2],
                     .width = (double)y->dims[3],
-                    .units = code->lanes == 16 && pleat_cpu_halves_512() ? 1 : 2,
+                    .units = pleat_x86_units(code),
                     .element = code->element};
   const pleat_x86_winograd *best = NULL;
   const int64_t stride = stride_of(call->node);
@@ -150,7 +147,7 @@ static void pack_pair(const pleat_x86_conv *conv, int variant, const float *filt
 
 /* How many tiles go together, and in which of the two ways. */
 static void set_runs(winograd *w, int threads) {
-  enum { CACHED_BYTES = 640 * 1024, SHARED_BYTES = 6 * 1024 * 1024, LARGE_FILTERS = 1536 * 1024, LINE = 64 };
+  enum { CACHED_BYTES = 640 * 1024, SHARED_BYTES = 6 * 1024 * 1024, LARGE_FILTERS = 1536 * 1024 };
   const int64_t lanes = w->conv.code->lanes;
   const int64_t tile_bytes = w->points * w->conv.in_blocks * lanes * (int64_t)w->conv.code->element;
   const int64_t filter_bytes = (int64_t)pair_bytes(w) / 2 * w->conv.out_blocks;
@@ -162,17 +159,26 @@ static void set_runs(winograd *w, int threads) {
   if (!w->is_shared && threads > 1) runs = (runs + threads - 1) / threads * threads; /* as many for each */
   if (runs > w->tiles) runs = w->tiles;
   w->run = (int)((w->tiles + runs - 1) / runs);
-  /* A line more than needed: points that lie a power of two apart would share a few places of the cache. */
-  w->input_stride = (ptrdiff_t)w->conv.in_blocks * w->run * lanes + LINE / (ptrdiff_t)w->conv.code->element;
-  w->output_stride = 2 * (ptrdiff_t)w->run * lanes + LINE / (ptrdiff_t)sizeof(float);
+  w->rows = pleat_x86_divide_up(w->run, pleat_x86_divide_up(w->run, w->conv.code->rows));
+  w->groups = pleat_x86_divide_up(w->run, w->rows);
+  w->block = (ptrdiff_t)w->points * w->rows * lanes;
+}
+
+/* Numbers of a run: transformed inputs [groups][in blocks][points][rows][lanes], and, after those of all threads,
+ * products [groups][2][points][rows][lanes]. */
+static ptrdiff_t inputs_of(const winograd *w) {
+  return w->block * w->groups * w->conv.in_blocks;
+}
+static ptrdiff_t products_of(const winograd *w) {
+  return w->block * w->groups * 2;
 }
 
 static pleat_status set_workspace(const winograd *w, pleat_call *call) {
-  const size_t threads = (size_t)call->threads, element = w->conv.code->element;
-  const size_t inputs = (size_t)w->input_stride * (w->is_shared ? 1 : threads) * element;
-  size_t bytes;
-  if (!pleat_mul_size((size_t)w->output_stride * sizeof(float), threads, &bytes) ||
-      !pleat_add_size(bytes, inputs, &bytes) || !pleat_mul_size(bytes, (size_t)w->points, &call->workspace_size))
+  const size_t threads = (size_t)call->threads, sets = w->is_shared ? 1 : threads;
+  size_t inputs, products;
+  if (!pleat_mul_size((size_t)inputs_of(w) * w->conv.code->element, sets, &inputs) ||
+      !pleat_mul_size((size_t)products_of(w) * sizeof(float), threads, &products) ||
+      !pleat_add_size(inputs, products, &call->workspace_size))
     return PLEAT_OOM(call->error);
   return PLEAT_OK;
 }
@@ -182,19 +188,16 @@ static pleat_status prepare(pleat_call *call) {
   if (w == NULL) return PLEAT_OOM(call->error);
   PLEAT_TRY(pleat_x86_describe_conv(call, &w->conv));
   const pleat_x86_conv *conv = &w->conv;
-  const int lanes = conv->code->lanes;
   w->pairs = pleat_x86_divide_up(conv->out_blocks, 2);
   w->code = choose(call);
   w->points = w->code->in * w->code->in;
   w->tile_rows = pleat_x86_divide_up(conv->out_height, w->code->out);
   w->tile_columns = pleat_x86_divide_up(conv->out_width, w->code->out);
   w->tiles = conv->batch * w->tile_rows * w->tile_columns;
-  w->none = (pleat_x86_activation){.curve = PLEAT_X86_CLAMP, .low = -INFINITY, .high = INFINITY};
-  w->zeros = pleat_arena_array(call->arena, 2 * (size_t)lanes, sizeof *w->zeros);
   w->offsets = pleat_arena_array(call->arena, (size_t)conv->in_blocks, sizeof *w->offsets);
-  if (w->zeros == NULL || w->offsets == NULL) return PLEAT_OOM(call->error);
+  if (w->offsets == NULL) return PLEAT_OOM(call->error);
   set_runs(w, call->threads);
-  for (int b = 0; b < conv->in_blocks; b++) w->offsets[b] = (ptrdiff_t)b * w->run * lanes;
+  for (int b = 0; b < conv->in_blocks; b++) w->offsets[b] = w->block * b;
   PLEAT_TRY(set_workspace(w, call));
   const pleat_x86_weights weights = {.kernel = "x86 winograd",
                                      .variant = (int)(w->code - conv->code->winograd),
@@ -206,80 +209,94 @@ static pleat_status prepare(pleat_call *call) {
 
 /* ---- running ---- */
 
-typedef struct place {
+/* Tiles that are neighbours in a row of a sample. */
+typedef struct piece {
   int64_t sample;
-  int row, column; /* of the tile's first output */
-} place;
+  int row, column; /* of the first output */
+  int count;
+} piece;
 
-static place place_of(const winograd *w, int64_t tile) {
-  const int64_t in_sample = tile % ((int64_t)w->tile_rows * w->tile_columns);
-  return (place){.sample = tile / ((int64_t)w->tile_rows * w->tile_columns),
-                 .row = (int)(in_sample / w->tile_columns) * w->code->out,
-                 .column = (int)(in_sample % w->tile_columns) * w->code->out};
+/* Those from `first` on, at most `most`. */
+static piece piece_of(const winograd *w, int64_t first, int most) {
+  const int64_t row = first / w->tile_columns;
+  const int column = (int)(first % w->tile_columns), left = w->tile_columns - column;
+  return (piece){.sample = row / w->tile_rows,
+                 .row = (int)(row % w->tile_rows) * w->code->out,
+                 .column = column * w->code->out,
+                 .count = left < most ? left : most};
 }
 
-/* One block of channels of `count` tiles from `first` on. */
-static void transform_inputs(const job *job, int block, int64_t first, int count, void *inputs) {
+/* How many tiles a group has, of `count` in the run. */
+static int rows_of(const winograd *w, int group, int count) {
+  const int left = count - group * w->rows;
+  return left < w->rows ? left : w->rows;
+}
+
+/* Inputs of one block of channels of one group: part `part` of what `inputs` holds, of a run of `count` tiles. */
+static void transform_part(const job *job, int part, int64_t first, int count, void *inputs) {
   const winograd *w = job->w;
   const pleat_x86_conv *conv = &w->conv;
-  for (int i = 0; i < count; i++) {
-    const place p = place_of(w, first + i);
-    w->code->input(
-        pleat_x86_at(conv->code, job->x, (p.sample * conv->in_blocks + block) * pleat_x86_plane(conv)), conv->height,
-        conv->width, p.row * w->code->stride - conv->pad_begin[0], p.column * w->code->stride - conv->pad_begin[1],
-        pleat_x86_to(conv->code, inputs, ((ptrdiff_t)block * w->run + i) * conv->code->lanes), w->input_stride);
+  const int lanes = conv->code->lanes, group = part / conv->in_blocks, block = part % conv->in_blocks;
+  const int rows = rows_of(w, group, count);
+  piece p;
+  for (int row = 0; row < rows; row += p.count) {
+    p = piece_of(w, first + group * w->rows + row, rows - row);
+    /* Where the next part's are going to be comes from far away. */
+    const ptrdiff_t to = w->block * part + row * lanes,
+                    soon = w->block * (part + 1) + (ptrdiff_t)row * w->points * lanes;
+    w->code->input(pleat_x86_at(conv->code, job->x, (p.sample * conv->in_blocks + block) * pleat_x86_plane(conv)),
+                   conv->height, conv->width, p.row * w->code->stride - conv->pad_begin[0],
+                   p.column * w->code->stride - conv->pad_begin[1], p.count, pleat_x86_to(conv->code, inputs, to),
+                   (ptrdiff_t)w->rows * lanes, pleat_x86_at(conv->code, inputs, soon));
   }
 }
 
 /* The products of `count` tiles with one pair of blocks of filters. */
 static void multiply(const winograd *w, int pair, int columns, int count, const void *inputs, float *products) {
   const pleat_x86_code *code = w->conv.code;
-  const int groups = pleat_x86_divide_up(count, code->rows);
+  const int groups = pleat_x86_divide_up(count, w->rows);
   const size_t block = block_bytes(code, columns), filter = (size_t)w->conv.in_blocks * block;
-  pleat_x86_tile tile = {.offsets = w->offsets,
-                         .blocks = w->conv.in_blocks,
-                         .last = code->lanes,
-                         .bias = w->zeros,
-                         .keeps_floats = true,
-                         .activation = &w->none};
+  pleat_x86_tile tile = {.offsets = w->offsets, .blocks = w->conv.in_blocks, .last = code->lanes};
   const char *weights = (const char *)w->weights + (size_t)pair * pair_bytes(w);
   for (int p = 0; p < w->points; p++) {
     tile.w = weights + (size_t)w->code->filter(p) * filter;
     for (int g = 0; g < groups; g++) {
-      const int first = count * g / groups, rows = count * (g + 1) / groups - first;
-      tile.a = pleat_x86_at(code, inputs, p * w->input_stride + first * code->lanes);
-      tile.c[0] = products + p * w->output_stride + first * code->lanes;
-      tile.c[1] = products + p * w->output_stride + (first + w->run) * code->lanes;
+      const ptrdiff_t point = (ptrdiff_t)p * w->rows * code->lanes;
+      tile.a = pleat_x86_at(code, inputs, w->block * g * tile.blocks + point);
+      tile.c[0] = products + w->block * g * 2 + point;
+      tile.c[1] = products + w->block * (g * 2 + 1) + point;
       /* Filters come from far away when there are many: those of the next point meanwhile. */
       pleat_x86_fetch_part(&tile, (const char *)tile.w + filter, tile.blocks, block, g, groups);
-      code->product[0][columns - 1][rows](&tile);
+      code->sums[columns - 1][rows_of(w, g, count)](&tile);
     }
   }
 }
 
-/* One tile's outputs, in a block that has lanes which are no channels. */
-static void clear_tile(const winograd *w, const place *p, int channels, void *plane) {
+/* Outputs in a block that has lanes which are no channels. */
+static void clear_piece(const winograd *w, const piece *p, int channels, void *plane) {
   const pleat_x86_conv *conv = &w->conv;
-  const int rows = conv->out_height - p->row < w->code->out ? conv->out_height - p->row : w->code->out;
-  const int columns = conv->out_width - p->column < w->code->out ? conv->out_width - p->column : w->code->out;
+  const int out = w->code->out, rows = conv->out_height - p->row < out ? conv->out_height - p->row : out;
+  const int left = conv->out_width - p->column, columns = left < p->count * out ? left : p->count * out;
   for (int i = 0; i < rows; i++) {
     const ptrdiff_t at = (ptrdiff_t)(p->row + i) * conv->out_width + p->column;
     conv->code->clear_lanes(pleat_x86_to(conv->code, plane, at * conv->code->lanes), columns, channels);
   }
 }
 
-static void transform_outputs(const job *job, int block, int64_t first, int count, const float *products) {
+/* From the products with block `block`, column `j` of its pair, of a group of `rows` tiles from `first` on. */
+static void transform_outputs(const job *job, int block, int64_t first, int rows, const float *products) {
   const winograd *w = job->w;
   const pleat_x86_conv *conv = &w->conv;
-  const int channels = pleat_x86_channels_of(conv, block);
-  for (int i = 0; i < count; i++) {
-    const place p = place_of(w, first + i);
+  const int lanes = conv->code->lanes, channels = pleat_x86_channels_of(conv, block);
+  piece p;
+  for (int row = 0; row < rows; row += p.count) {
+    p = piece_of(w, first + row, rows - row);
     const ptrdiff_t plane = (p.sample * conv->out_blocks + block) * pleat_x86_out_plane(conv);
     void *y = pleat_x86_to(conv->code, job->y, plane);
-    w->code->output(products + i * conv->code->lanes, w->output_stride, conv->bias + block * conv->code->lanes,
+    w->code->output(products + row * lanes, (ptrdiff_t)w->rows * lanes, conv->bias + block * lanes,
                     pleat_x86_at(conv->code, job->z, plane), y, conv->out_height, conv->out_width, p.row, p.column,
-                    &conv->activation);
-    if (channels < conv->code->lanes) clear_tile(w, &p, channels, y);
+                    p.count, &conv->activation);
+    if (channels < lanes) clear_piece(w, &p, channels, y);
   }
 }
 
@@ -289,7 +306,10 @@ static void run_pair(const job *job, int pair, int64_t first, int count, const v
   const int columns = w->conv.out_blocks - 2 * pair > 1 ? 2 : 1;
   multiply(w, pair, columns, count, inputs, products);
   for (int j = 0; j < columns; j++) {
-    transform_outputs(job, 2 * pair + j, first, count, products + (ptrdiff_t)j * w->run * w->conv.code->lanes);
+    for (int g = 0; g * w->rows < count; g++) {
+      transform_outputs(job, 2 * pair + j, first + g * w->rows, rows_of(w, g, count),
+                        products + w->block * (2 * g + j));
+    }
   }
 }
 
@@ -297,31 +317,35 @@ static int run_length(const winograd *w, int64_t first) {
   return w->tiles - first < w->run ? (int)(w->tiles - first) : w->run;
 }
 
+static int parts_of(const winograd *w, int count) {
+  return pleat_x86_divide_up(count, w->rows) * w->conv.in_blocks;
+}
+
 static void run_item(void *arg, int64_t item, int thread) {
   const job *job = arg;
   const winograd *w = job->w;
-  float *products = job->products + (ptrdiff_t)thread * w->points * w->output_stride;
+  float *products = job->products + products_of(w) * thread;
   if (w->is_shared) {
     run_pair(job, (int)item, job->first, run_length(w, job->first), job->inputs, products);
     return;
   }
   const int64_t first = item * w->run;
   const int count = run_length(w, first);
-  void *inputs = pleat_x86_to(w->conv.code, job->inputs, (ptrdiff_t)thread * w->points * w->input_stride);
-  for (int b = 0; b < w->conv.in_blocks; b++) transform_inputs(job, b, first, count, inputs);
+  void *inputs = pleat_x86_to(w->conv.code, job->inputs, inputs_of(w) * thread);
+  for (int part = 0; part < parts_of(w, count); part++) transform_part(job, part, first, count, inputs);
   for (int pair = 0; pair < w->pairs; pair++) run_pair(job, pair, first, count, inputs, products);
 }
 
-static void transform_item(void *arg, int64_t block, int thread) {
+static void transform_item(void *arg, int64_t part, int thread) {
   const job *job = arg;
   (void)thread;
-  transform_inputs(job, (int)block, job->first, run_length(job->w, job->first), job->inputs);
+  transform_part(job, (int)part, job->first, run_length(job->w, job->first), job->inputs);
 }
 
 static pleat_status run(const pleat_call *call) {
   const winograd *w = call->state;
   const pleat_tensor *z = pleat_in(call, PLEAT_X86_Z);
-  const ptrdiff_t inputs = (w->is_shared ? 1 : call->threads) * w->points * w->input_stride;
+  const ptrdiff_t inputs = inputs_of(w) * (w->is_shared ? 1 : call->threads);
   job job = {.w = w,
              .x = call->inputs[PLEAT_X86_X]->data,
              .z = z != NULL ? z->data : NULL,
@@ -330,7 +354,7 @@ static pleat_status run(const pleat_call *call) {
              .products = pleat_x86_to(w->conv.code, call->workspace, inputs)};
   if (!w->is_shared) pleat_parallel(call->threads, (w->tiles + w->run - 1) / w->run, run_item, &job);
   for (; w->is_shared && job.first < w->tiles; job.first += w->run) {
-    pleat_parallel(call->threads, w->conv.in_blocks, transform_item, &job);
+    pleat_parallel(call->threads, parts_of(w, run_length(w, job.first)), transform_item, &job);
     pleat_parallel(call->threads, w->pairs, run_item, &job);
   }
   return PLEAT_OK;

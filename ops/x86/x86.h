@@ -58,7 +58,6 @@ typedef struct pleat_x86_tile {
   const float *bias;     /* [columns][lanes] */
   const void *addend[2]; /* NULL: none */
   void *c[2];
-  bool keeps_floats; /* c are floats, of sums as they are, whatever the tensors hold */
   const pleat_x86_activation *activation;
   ptrdiff_t line; /* of `twice`: from the first line's positions in a to the second's */
   /* Weights that will be wanted soon, fetched meanwhile: `next_lines` cache lines for each block of depth. 0: none. */
@@ -94,11 +93,14 @@ typedef void pleat_x86_strassen_function(const pleat_x86_strassen *tiles);
 typedef struct pleat_x86_winograd {
   int stride, in, out, filters;
   int (*filter)(int point); /* which weights a point takes: some points share theirs */
-  /* v[p * point_stride + lane] for the tile whose first input is at (row, column), which may lie outside. */
-  void (*input)(const void *x, int height, int width, int row, int column, void *v, ptrdiff_t point_stride);
-  /* y, `addend` (may be NULL): the whole plane; (row, column): the tile's first output, inside of it. */
+  /* v[point * point_stride + t * lanes + lane] for `count` tiles, neighbours in a row. The first one's first input is
+   * at (row, column), which may lie outside. `soon`: where as many numbers will be written later. */
+  void (*input)(const void *x, int height, int width, int row, int column, int count, void *v, ptrdiff_t point_stride,
+                const void *soon);
+  /* The other way, to y; that and `addend` (may be NULL) are whole planes. (row, column): the first tile's first
+   * output, inside of it. */
   void (*output)(const float *m, ptrdiff_t point_stride, const float *bias, const void *addend, void *y, int height,
-                 int width, int row, int column, const pleat_x86_activation *activation);
+                 int width, int row, int column, int count, const pleat_x86_activation *activation);
   /* As products want them, at u[filter * filter_stride]: `depth` filters of `count` <= columns * lanes channels, from
    * w[j * channel_stride + k * 9 + tap]. The other channels get zeros. */
   void (*weights)(const float *w, size_t channel_stride, int depth, int count, int columns, void *u,
@@ -220,6 +222,8 @@ typedef struct pleat_x86_code {
   size_t element;                                                 /* bytes of a tensor's number */
   int rows;                                                       /* the most positions in a tile */
   pleat_x86_tile_function *product[2][2][PLEAT_X86_MAX_ROWS + 1]; /* [step - 1][columns - 1][rows] */
+  /* Without bias, addend and activation, and c are floats, whatever the tensors hold. */
+  pleat_x86_tile_function *sums[2][PLEAT_X86_MAX_ROWS + 1]; /* [columns - 1][rows] */
   /* rows / 2 positions each of two lines, which follow each other in c and addend; NULL: there is none. It halves how
    * often the weights are read where lines are short. */
   pleat_x86_tile_function *twice[2][2]; /* [step - 1][columns - 1] */
@@ -259,6 +263,8 @@ typedef struct pleat_x86_code {
 /* The best that this CPU runs for tensors of floats, or of bfloat16; NULL: none of them. (isa.c) */
 const pleat_x86_code *pleat_x86_code_of_cpu(void);
 const pleat_x86_code *pleat_x86_code_for(bool bf16);
+/* How many multiplications of that code's vectors this CPU starts in a cycle. */
+int pleat_x86_units(const pleat_x86_code *code);
 #define PLEAT_X86_NO_CODE "this CPU lacks the instructions" /* why kernels decline then */
 
 extern const pleat_x86_code pleat_x86_avx512, pleat_x86_avx2, pleat_x86_bf16;
