@@ -6,6 +6,7 @@
  * change its result. */
 #include <string.h>
 
+#include "core/checked.h"
 #include "core/parallel.h"
 #include "ops/conv.h"
 #include "ops/x86/x86.h"
@@ -27,6 +28,8 @@ typedef struct direct {
   size_t fetch_distance;   /* bytes to the filters of the item that a thread takes next; 0: they are near enough */
   int pieces;              /* items along the tiles of a sample */
   bool by_pieces;          /* the items of a piece follow each other, not those of a chunk */
+  int parts;               /* of the depth, which an item's tiles go through one after the other */
+  size_t copy_bytes;       /* of the workspace; behind it lie the sums that wait for the next part, [threads][tiles] */
 } direct;
 
 /* One run. */
@@ -34,6 +37,7 @@ typedef struct job {
   const direct *d;
   const void *x, *z, *weights;
   void *y, *copy; /* copy: a sample's input, padded or scaled, or its weights, scaled; NULL: there is none */
+  float *sums;
   const float *scale;
   int64_t first_sample;
 } job;
@@ -183,6 +187,30 @@ static void set_items(direct *d, int threads) {
   if (d->chunks > 1) d->fetch_distance = (size_t)d->chunk_pairs * bytes;
 }
 
+/* Numbers of the sums of a tile, and of an item's tiles by one pair. */
+static size_t sums_of_tile(const direct *d) {
+  return 2 * (size_t)(d->conv.code->rows * d->conv.code->lanes);
+}
+static size_t sums_of_item(const direct *d) {
+  return (size_t)pleat_x86_divide_up(d->tiles, d->pieces) * sums_of_tile(d);
+}
+
+/* A pair's filters that leave no room in the second-level cache for the next one's, which are fetched meanwhile, would
+ * come from memory again for each tile. All tiles take a part of them after the other instead. */
+static pleat_status set_parts(direct *d, pleat_call *call) {
+  enum { LARGE = 256 * 1024, PART_BYTES = 128 * 1024, LINE = 64 };
+  const int tiles = pleat_x86_divide_up(d->tiles, d->pieces);
+  const bool fits = sums_of_item(d) * sizeof(float) <= LARGE / 2;
+  d->parts = 1;
+  d->copy_bytes = call->workspace_size;
+  if (pair_bytes(d) <= LARGE || tiles < 2 || !fits || d->has_half) return PLEAT_OK;
+  d->parts = (int)((pair_bytes(d) + PART_BYTES - 1) / PART_BYTES);
+  if (!pleat_align_up(call->workspace_size, LINE, &d->copy_bytes) ||
+      !pleat_add_size(d->copy_bytes, sums_of_item(d) * sizeof(float) * (size_t)call->threads, &call->workspace_size))
+    return PLEAT_OOM(call->error);
+  return PLEAT_OK;
+}
+
 static pleat_status prepare(pleat_call *call) {
   direct *d = pleat_call_state(call, sizeof *d);
   if (d == NULL) return PLEAT_OOM(call->error);
@@ -209,6 +237,7 @@ static pleat_status prepare(pleat_call *call) {
     call->workspace_size = (size_t)conv->groups * (size_t)conv->in_blocks * (size_t)d->padded_height *
                            (size_t)d->padded_width * (size_t)lanes * conv->code->element;
   }
+  PLEAT_TRY(set_parts(d, call));
   return pleat_x86_pack_direct(call, conv, &d->weights);
 }
 
@@ -231,36 +260,6 @@ static void pad_block(const direct *d, const char *x, char *to) {
   }
 }
 
-/* All pairs of the chunk for one tile: `tile` has what they share. It is tile
- * `index` of `count` in its item, and fetches its part of the filters that this thread will want next. */
-static void run_tile(const direct *d, pleat_x86_tile *tile, int first_pair, int end_pair, int rows, int index,
-                     int count, const char *weights, const float *bias, const void *z, void *y) {
-  const pleat_x86_conv *conv = &d->conv;
-  const int lanes = conv->code->lanes, step = d->conv.stride[1];
-  const bool is_twice = rows > d->line;
-  const size_t bytes = pair_bytes(d);
-  const ptrdiff_t plane = pleat_x86_out_plane(conv);
-  for (int pair = first_pair; pair < end_pair; pair++) {
-    const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1;
-    tile->w = weights + (size_t)pair * bytes;
-    if (count > 0)
-      pleat_x86_fetch_part(tile, (const char *)tile->w + d->fetch_distance, tile->blocks, block_bytes(conv, columns),
-                           index, count);
-    tile->bias = bias + 2 * pair * lanes;
-    for (int j = 0; j < columns; j++) {
-      tile->c[j] = pleat_x86_to(conv->code, y, (2 * pair + j) * plane);
-      tile->addend[j] = pleat_x86_at(conv->code, z, (2 * pair + j) * plane);
-    }
-    if (!is_twice) {
-      pleat_x86_direct_tile(conv, d->has_half, pair, rows, tile);
-      continue;
-    }
-    conv->code->twice[step - 1][columns - 1](tile);
-    const int last = 2 * pair + columns - 1, channels = pleat_x86_channels_of(conv, last);
-    if (channels < lanes) conv->code->clear_lanes(tile->c[columns - 1], rows, channels);
-  }
-}
-
 /* What of the output a tile covers: `rows` positions from `first` of `line` on, or of that line and the next. */
 typedef struct span {
   int line, first, rows;
@@ -274,40 +273,87 @@ static span span_of(const direct *d, int tile) {
                 .rows = (int)((int64_t)d->line * (part + 1) / d->line_tiles) - first};
 }
 
-static void run_item(void *arg, int64_t item, int worker) {
+/* What the tiles of an item share; tensors, filters and biases are those of the sample's group. */
+typedef struct item {
+  const direct *d;
+  const void *x, *z;
+  void *y;
+  const char *weights;
+  const float *bias;
+  float *sums; /* of its tiles */
+  int first_pair, end_pair, first_tile, end_tile;
+} item;
+
+/* All pairs of the item for one tile, over the blocks of depth [first, end). Each tile fetches its part of the filters
+ * that this thread will want next. */
+static void run_tile(const item *it, int t, int first, int end) {
+  const direct *d = it->d;
+  const pleat_x86_conv *conv = &d->conv;
+  const int lanes = conv->code->lanes, index = t - it->first_tile;
+  const span s = span_of(d, t);
+  const ptrdiff_t in_line = (ptrdiff_t)conv->stride[0] * d->padded_width * lanes, plane = pleat_x86_out_plane(conv);
+  const ptrdiff_t from = s.line * in_line + (ptrdiff_t)s.first * conv->stride[1] * lanes;
+  const ptrdiff_t to = ((ptrdiff_t)s.line * d->line + s.first) * lanes;
+  float *sums = d->parts > 1 ? it->sums + (size_t)index * sums_of_tile(d) : NULL;
+  pleat_x86_tile tile = {.a = pleat_x86_at(conv->code, it->x, from),
+                         .offsets = d->offsets + first,
+                         .blocks = end - first,
+                         .last = end < d->depth_blocks ? lanes : d->last,
+                         .from = first > 0 ? sums : NULL,
+                         .to = end < d->depth_blocks ? sums : NULL,
+                         .activation = &conv->activation,
+                         .line = in_line};
+  for (int pair = it->first_pair; pair < it->end_pair; pair++) {
+    const int columns = conv->out_blocks - 2 * pair > 1 ? 2 : 1;
+    const size_t block = block_bytes(conv, columns);
+    const size_t next = d->parts > 1 ? (size_t)tile.blocks * block : d->fetch_distance;
+    tile.w = it->weights + (size_t)pair * pair_bytes(d) + (size_t)first * block;
+    if (next > 0)
+      pleat_x86_fetch_part(&tile, (const char *)tile.w + next, tile.blocks, block, index,
+                           it->end_tile - it->first_tile);
+    tile.bias = it->bias + 2 * pair * lanes;
+    for (int j = 0; j < columns; j++) {
+      tile.c[j] = pleat_x86_to(conv->code, it->y, to + (2 * pair + j) * plane);
+      tile.addend[j] = pleat_x86_at(conv->code, it->z, to + (2 * pair + j) * plane);
+    }
+    if (s.rows <= d->line) {
+      pleat_x86_direct_tile(conv, d->has_half, pair, s.rows, &tile);
+      continue;
+    }
+    conv->code->twice[conv->stride[1] - 1][columns - 1](&tile);
+    const int last = 2 * pair + columns - 1, channels = pleat_x86_channels_of(conv, last);
+    if (tile.to == NULL && channels < lanes) conv->code->clear_lanes(tile.c[columns - 1], s.rows, channels);
+  }
+}
+
+static void run_item(void *arg, int64_t number, int worker) {
   const job *job = arg;
   const direct *d = job->d;
   const pleat_x86_conv *conv = &d->conv;
-  const int lanes = conv->code->lanes;
-  (void)worker;
-  const int in_group = (int)(item % ((int64_t)d->chunks * d->pieces));
+  const int in_group = (int)(number % ((int64_t)d->chunks * d->pieces));
   const int chunk = d->by_pieces ? in_group % d->chunks : in_group / d->pieces;
   const int piece = d->by_pieces ? in_group / d->chunks : in_group % d->pieces;
-  const int group = (int)(item / d->pieces / d->chunks % conv->groups);
-  const int64_t sample = item / d->pieces / d->chunks / conv->groups + job->first_sample;
-  const ptrdiff_t in_plane = (ptrdiff_t)d->padded_height * d->padded_width * lanes;
-  const ptrdiff_t in_line = (ptrdiff_t)conv->stride[0] * d->padded_width * lanes;
-  const ptrdiff_t out_group = conv->out_blocks * pleat_x86_out_plane(conv);
+  const int group = (int)(number / d->pieces / d->chunks % conv->groups), end_pair = (chunk + 1) * d->chunk_pairs;
+  const int64_t sample = number / d->pieces / d->chunks / conv->groups + job->first_sample;
   const bool is_copy = job->copy != NULL && !d->scales_weights;
   const int64_t in_block = ((is_copy ? 0 : sample * conv->groups) + group) * conv->in_blocks;
-  const void *x = pleat_x86_at(conv->code, is_copy ? job->copy : job->x, in_block * in_plane);
-  const ptrdiff_t out = (sample * conv->groups + group) * out_group;
-  const int end_pair = (chunk + 1) * d->chunk_pairs < d->pairs ? (chunk + 1) * d->chunk_pairs : d->pairs;
-  const int first = (int)((int64_t)d->tiles * piece / d->pieces);
-  const int end = (int)((int64_t)d->tiles * (piece + 1) / d->pieces);
-  pleat_x86_tile tile = {.offsets = d->offsets,
-                         .blocks = d->depth_blocks,
-                         .last = d->last,
-                         .line = in_line,
-                         .activation = &conv->activation};
-  for (int t = first; t < end; t++) {
-    const span s = span_of(d, t);
-    const ptrdiff_t at = out + ((ptrdiff_t)s.line * d->line + s.first) * lanes;
-    tile.a = pleat_x86_at(conv->code, x, s.line * in_line + (ptrdiff_t)s.first * conv->stride[1] * lanes);
-    run_tile(d, &tile, chunk * d->chunk_pairs, end_pair, s.rows, t - first, d->fetch_distance > 0 ? end - first : 0,
-             (const char *)job->weights + (size_t)group * pleat_x86_group_bytes(conv, pair_bytes(d)),
-             conv->bias + group * conv->out_blocks * lanes, pleat_x86_at(conv->code, job->z, at),
-             pleat_x86_to(conv->code, job->y, at));
+  const ptrdiff_t in = in_block * d->padded_height * d->padded_width * conv->code->lanes;
+  const ptrdiff_t out = (sample * conv->groups + group) * conv->out_blocks * pleat_x86_out_plane(conv);
+  const item it = {.d = d,
+                   .x = pleat_x86_at(conv->code, is_copy ? job->copy : job->x, in),
+                   .z = pleat_x86_at(conv->code, job->z, out),
+                   .y = pleat_x86_to(conv->code, job->y, out),
+                   .weights = (const char *)job->weights + (size_t)group * pleat_x86_group_bytes(conv, pair_bytes(d)),
+                   .bias = conv->bias + group * conv->out_blocks * conv->code->lanes,
+                   .sums = d->parts > 1 ? job->sums + (size_t)worker * sums_of_item(d) : NULL,
+                   .first_pair = chunk * d->chunk_pairs,
+                   .end_pair = end_pair < d->pairs ? end_pair : d->pairs,
+                   .first_tile = (int)((int64_t)d->tiles * piece / d->pieces),
+                   .end_tile = (int)((int64_t)d->tiles * (piece + 1) / d->pieces)};
+  for (int part = 0; part < d->parts; part++) {
+    const int first = (int)((int64_t)d->depth_blocks * part / d->parts);
+    const int end = (int)((int64_t)d->depth_blocks * (part + 1) / d->parts);
+    for (int t = it.first_tile; t < it.end_tile; t++) run_tile(&it, t, first, end);
   }
 }
 
@@ -368,7 +414,7 @@ static void scale_weights(void *arg, int64_t pair, int worker) {
 static void copy_for_sample(const pleat_call *call, job *job) {
   const direct *d = job->d;
   const int64_t blocks = (int64_t)d->conv.groups * d->conv.in_blocks;
-  const int threads = call->workspace_size / sizeof(float) < PLEAT_PARALLEL_SIMPLE ? 1 : call->threads;
+  const int threads = d->copy_bytes / sizeof(float) < PLEAT_PARALLEL_SIMPLE ? 1 : call->threads;
   if (d->is_padded) pleat_parallel(call->threads, blocks, pad_item, job);
   else if (!d->scales_weights) pleat_parallel(threads, blocks, scale_input, job);
   else if (job->first_sample == 0 || d->scales_each) pleat_parallel(threads, d->pairs, scale_weights, job);
@@ -385,6 +431,7 @@ static pleat_status run(const pleat_call *call) {
              .z = z != NULL ? z->data : NULL,
              .y = call->outputs[0]->data,
              .weights = d->weights};
+  if (d->parts > 1) job.sums = (float *)(void *)((char *)call->workspace + d->copy_bytes);
   if (!d->is_padded && !d->is_scaled) {
     pleat_parallel(call->threads, items * conv->batch, run_item, &job);
     return PLEAT_OK;

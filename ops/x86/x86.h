@@ -58,6 +58,10 @@ typedef struct pleat_x86_tile {
   const float *bias;     /* [columns][lanes] */
   const void *addend[2]; /* NULL: none */
   void *c[2];
+  /* Of a part of the depth: the sums of those before, NULL: it is the first; and where its own go, NULL: it is the
+   * last, and they become results. [columns][rows][lanes] */
+  const float *from;
+  float *to;
   const pleat_x86_activation *activation;
   ptrdiff_t line; /* of `twice`: from the first line's positions in a to the second's */
   /* Weights that will be wanted soon, fetched meanwhile: `next_lines` cache lines for each block of depth. 0: none. */
@@ -367,7 +371,8 @@ static inline void pleat_x86_direct_tile(const pleat_x86_conv *conv, bool has_ha
   if (is_half) code->halves[columns - 1][rows](tile);
   else code->product[conv->stride[1] - 1][columns - 1][rows](tile);
   const int channels = pleat_x86_channels_of(conv, last);
-  if (channels < (is_half ? code->lanes / 2 : code->lanes)) code->clear_lanes(tile->c[columns - 1], rows, channels);
+  if (tile->to == NULL && channels < (is_half ? code->lanes / 2 : code->lanes))
+    code->clear_lanes(tile->c[columns - 1], rows, channels);
 }
 
 /* Numbers of one plane of a block. */

@@ -76,6 +76,28 @@ START_TEST(short_lines) {
 }
 END_TEST
 
+/* So many input channels that a pair's filters leave the second-level cache: all tiles take a part of the depth after
+ * the other, with positions that are one tile, several, or lines two at a time. */
+START_TEST(depth_in_parts) {
+  static const int64_t shapes[][6] = {/* channels, filters, size, kernel, stride, batch */
+                                      {600, 44, 7, 3, 1, 2},
+                                      {500, 72, 15, 3, 2, 1},
+                                      {4100, 33, 9, 1, 1, 1},
+                                      {530, 16, 4, 3, 1, 1},
+                                      {250, 50, 12, 5, 1, 1}};
+  uint64_t seed = 31;
+  char what[WHAT_SIZE];
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+    op_case c;
+    const int64_t *f = shapes[i];
+    shape s = square_shape(f[0], f[1], f[2], (int)f[3], (int)f[4], f[3] > 1);
+    s.batch = f[5];
+    conv_begin(&c, &s, true, &seed, what);
+    check_x86(&c, &pleat_x86_conv_direct, "", ~1u, 1, TOLERANCE, TOLERANCE, what);
+  }
+}
+END_TEST
+
 /* Some tiles, an odd size, uneven padding; large filters, whose inputs all threads share; more tiles than one run. */
 START_TEST(winograd) {
   static const int64_t shapes[][5] = {{40, 32, 12, 1, 1},   {48, 40, 17, 2, 1},   {64, 80, 30, 7, 1},
@@ -379,6 +401,7 @@ Suite *make_suite(void) {
     tcase_add_loop_test(tcase, direct, 0, 3);
     tcase_add_test(tcase, pointwise);
     tcase_add_test(tcase, short_lines);
+    tcase_add_test(tcase, depth_in_parts);
     tcase_add_test(tcase, winograd);
     tcase_add_test(tcase, fused);
     tcase_add_test(tcase, prelu);
