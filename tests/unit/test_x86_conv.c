@@ -90,7 +90,7 @@ START_TEST(depth_in_parts) {
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
     op_case c;
     const int64_t *f = shapes[i];
-    shape s = square_shape(f[0], f[1], f[2], (int)f[3], (int)f[4], f[3] > 1);
+    shape s = square_shape(f[0], f[1], f[2], f[3], f[4], f[3] > 1);
     s.batch = f[5];
     conv_begin(&c, &s, true, &seed, what);
     check_x86(&c, &pleat_x86_conv_direct, "", ~1u, 1, TOLERANCE, TOLERANCE, what);
@@ -98,23 +98,26 @@ START_TEST(depth_in_parts) {
 }
 END_TEST
 
-/* Some tiles, an odd size, uneven padding; large filters, whose inputs all threads share; more tiles than one run. */
+/* Both ways of cutting the work, each in one run of tiles and in several, for each size of tiles; padding on all sides,
+ * on none, uneven. */
+static const int64_t winograd_shapes[][5] = {
+    /* channels, filters, size, batch, stride */
+    {40, 32, 12, 1, 1},  {48, 40, 17, 7, 1},   {64, 80, 30, 2, 1},   {33, 65, 14, 1, 1},   {128, 144, 14, 2, 1},
+    {768, 20, 17, 3, 1}, {256, 112, 14, 1, 1}, {128, 144, 37, 1, 2}, {100, 120, 29, 2, 2}, {256, 250, 27, 1, 2}};
+enum { WINOGRAD_SHAPES = sizeof winograd_shapes / sizeof *winograd_shapes };
+
 START_TEST(winograd) {
-  static const int64_t shapes[][5] = {{40, 32, 12, 1, 1},   {48, 40, 17, 2, 1},   {64, 80, 30, 7, 1},
-                                      {33, 65, 14, 1, 1},   {128, 144, 19, 2, 1}, {256, 112, 14, 7, 1},
-                                      {128, 144, 53, 1, 2}, {100, 120, 55, 2, 2}, {256, 250, 27, 1, 2}};
-  uint64_t seed = 21;
+  const int64_t *f = winograd_shapes[_i];
+  uint64_t seed = 21 + (uint64_t)_i;
   char what[WHAT_SIZE];
-  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-    for (int padding = 0; padding < 3; padding++) {
-      op_case c;
-      shape s = square_shape(shapes[i][0], shapes[i][1], shapes[i][2], 3, shapes[i][4], padding);
-      s.batch = shapes[i][3];
-      s.size[1] += 3;
-      if (padding == 2) s.pads[1] = s.pads[2] = 0;
-      conv_begin(&c, &s, i % 2 == 0, &seed, what);
-      check_x86(&c, &pleat_x86_conv_winograd, "", ~1u, 1, 5 * TOLERANCE, WINOGRAD_BF16, what);
-    }
+  for (int padding = 0; padding < 3; padding++) {
+    op_case c;
+    shape s = square_shape(f[0], f[1], f[2], 3, f[4], padding);
+    s.batch = f[3];
+    s.size[1] += 3;
+    if (padding == 2) s.pads[1] = s.pads[2] = 0;
+    conv_begin(&c, &s, _i % 2 == 0, &seed, what);
+    check_x86(&c, &pleat_x86_conv_winograd, "", ~1u, 1, 5 * TOLERANCE, WINOGRAD_BF16, what);
   }
 }
 END_TEST
@@ -124,8 +127,8 @@ static const char *const activations[] = {"",          "Relu", "LeakyRelu",   "C
 enum { ACTIVATIONS = sizeof activations / sizeof *activations };
 
 START_TEST(fused) {
-  uint64_t seed = 5;
-  for (int i = 0; i < 5 * ACTIVATIONS; i++) {
+  uint64_t seed = 5 + (uint64_t)_i;
+  for (int i = _i * ACTIVATIONS; i < (_i + 1) * ACTIVATIONS; i++) {
     op_case c;
     const char *name = activations[i % ACTIVATIONS];
     const bool addend = i % 3 != 0, is_winograd = i >= 2 * ACTIVATIONS;
@@ -326,8 +329,9 @@ START_TEST(winograd_not_finite) {
 END_TEST
 
 static void check_winograd_error(bool bf16) {
-  static const int64_t shapes[][4] = {{32, 32, 28, 1}, {64, 64, 28, 1},  {128, 48, 29, 1},  {160, 64, 14, 1},
-                                      {33, 40, 30, 1}, {512, 64, 14, 1}, {128, 128, 56, 2}, {256, 256, 27, 2}};
+  static const int64_t shapes[][4] = {{32, 32, 28, 1},  {64, 64, 28, 1},   {128, 48, 29, 1},
+                                      {160, 64, 14, 1}, {33, 40, 30, 1},   {512, 64, 14, 1},
+                                      {512, 64, 20, 1}, {128, 128, 56, 2}, {256, 256, 27, 2}};
   const double most = bf16 ? 1e-2 : 1e-5, most_plain = bf16 ? 4e-3 : 2e-6;
   uint64_t seed = 1;
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
@@ -395,15 +399,15 @@ Suite *make_suite(void);
 Suite *make_suite(void) {
   Suite *suite = suite_create("x86_conv");
   TCase *tcase = tcase_create("conv");
-  tcase_set_timeout(tcase, 600); /* of a sanitizer on a busy machine */
+  tcase_set_timeout(tcase, 120); /* of a sanitizer on a busy machine */
   if (pleat_x86_code_of_cpu() != NULL) {
     printf("the code for %s\n", pleat_x86_code_of_cpu()->name);
     tcase_add_loop_test(tcase, direct, 0, 3);
     tcase_add_test(tcase, pointwise);
     tcase_add_test(tcase, short_lines);
     tcase_add_test(tcase, depth_in_parts);
-    tcase_add_test(tcase, winograd);
-    tcase_add_test(tcase, fused);
+    tcase_add_loop_test(tcase, winograd, 0, WINOGRAD_SHAPES);
+    tcase_add_loop_test(tcase, fused, 0, 5);
     tcase_add_test(tcase, prelu);
     tcase_add_test(tcase, scaled);
     tcase_add_test(tcase, scaled_declines);
