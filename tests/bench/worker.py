@@ -46,6 +46,14 @@ class Worker:
         """Nanoseconds of each timed run."""
         return [int(time) for time in self.ask("run", untimed, timed)]
 
+    def place(self, cpus):
+        """All of its threads on these CPUs."""
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            try:
+                os.sched_setaffinity(int(task), cpus)
+            except ProcessLookupError:  # a thread that has ended since
+                pass
+
     def memory(self):
         """Peak resident memory in bytes, by the kernel's account."""
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
