@@ -89,7 +89,7 @@ static int64_t stride_of(const pleat_node *node) {
 
 /* The size of tiles that is worth it; NULL: none. */
 static const pleat_x86_winograd *choose(const pleat_call *call) {
-  const double least_gain = 1.12;
+  const double least_gain = 1.08;
   const pleat_x86_code *code = pleat_x86_code_for(call->bf16);
   const pleat_tensor *x = call->inputs[PLEAT_X86_X], *y = call->outputs[0];
   const extent e = {.lanes = code->lanes,
