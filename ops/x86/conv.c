@@ -2,8 +2,8 @@
  * taps and input channels, read where they lie. Only padding costs a copy of the input, with its borders. An input that
  * is scaled (squeeze-and-excite) goes into the product as it is where there are fewer weights to scale than inputs.
  *
- * Work is cut into items: some tiles by as many filters as the second-level cache holds. Who computes an item does not
- * change its result. */
+ * Work is cut into items: some tiles by as many filters as the second-level cache holds; where two of them are too many
+ * for it, a part of the depth at a time. Who computes an item does not change its result. */
 #include <string.h>
 
 #include "core/checked.h"
@@ -37,7 +37,7 @@ typedef struct job {
   const direct *d;
   const void *x, *z, *weights;
   void *y, *copy; /* copy: a sample's input, padded or scaled, or its weights, scaled; NULL: there is none */
-  float *sums;
+  float *sums; /* of all threads; NULL: the depth is in one part */
   const float *scale;
   int64_t first_sample;
 } job;

@@ -5,7 +5,9 @@
  *
  * Two ways to cut the work. Small filters: each thread takes runs of tiles through all three steps, with everything in
  * its second-level cache. Large ones, which would be read from memory again for each run of tiles: all tiles are
- * transformed first, then each thread takes pairs of blocks of filters, and reads its own filters once.
+ * transformed first, then each thread takes pairs of blocks of filters, and reads its own filters once. Either way the
+ * tiles of a run lie in groups of as many as one product takes: what a product reads, and what a transform writes, is
+ * close together.
  *
  * Error: sums and differences before and after the products round as well; measured against float64, the root mean
  * square error is 1.6 to 2 times the direct algorithm's, and test_x86_conv asserts at most 3 times; in bfloat16 as
