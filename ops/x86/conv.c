@@ -37,7 +37,7 @@ typedef struct job {
   const direct *d;
   const void *x, *z, *weights;
   void *y, *copy; /* copy: a sample's input, padded or scaled, or its weights, scaled; NULL: there is none */
-  float *sums; /* of all threads; NULL: the depth is in one part */
+  float *sums;    /* of all threads; NULL: the depth is in one part */
   const float *scale;
   int64_t first_sample;
 } job;
