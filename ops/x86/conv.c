@@ -1,6 +1,7 @@
 /* Direct convolution as products of tiles: the positions of one line of the output by two blocks of channels, over all
- * taps and input channels, read where they lie. Only padding costs a copy of the input, with its borders. An input that
- * is scaled (squeeze-and-excite) goes into the product as it is where there are fewer weights to scale than inputs.
+ * taps and input channels, read where they lie. Padding costs a copy of the input, with its borders; so do the strides
+ * of a 1x1 kernel with many filters, where lines do not fill tiles. An input that is scaled (squeeze-and-excite) goes
+ * into the product as it is where there are fewer weights to scale than inputs.
  *
  * Work is cut into items: some tiles by as many filters as the second-level cache holds; where two of them are too many
  * for it, a part of the depth at a time. Who computes an item does not change its result. */
@@ -12,13 +13,15 @@
 #include "ops/x86/x86.h"
 
 typedef struct direct {
-  pleat_x86_conv conv;
+  pleat_x86_conv conv; /* `gathers`: of what is gathered, without strides */
   const void *weights; /* [groups][pairs][depth][columns][lanes]: pairs of out blocks, as tiles have them (x86.h) */
   ptrdiff_t *offsets;
   int depth_blocks; /* in blocks by taps */
   int last;         /* lanes of the last depth block that count */
   int pairs;        /* of one group, the last maybe a single block */
   bool is_padded, has_half;
+  bool gathers; /* what it sees of an input of this size: */
+  int from_height, from_width, from_stride[2];
   bool is_scaled, scales_weights, scales_each; /* each: every sample by numbers of its own */
   int lines, line; /* output lines and their length: one long line where lines follow each other in x too */
   int padded_height, padded_width;
@@ -132,6 +135,31 @@ static bool set_offsets(direct *d, pleat_arena *arena) {
   return true;
 }
 
+/* Of what a strided 1x1 kernel sees of the input, a copy has positions that follow each other over lines and so fill
+ * tiles. Worth it when enough filters read it. */
+static void set_gathering(direct *d, const pleat_call *call) {
+  enum { ENOUGH_BLOCKS = 16 };
+  pleat_x86_conv *conv = &d->conv;
+  const bool is_strided = conv->stride[0] > 1 || conv->stride[1] > 1;
+  d->gathers = is_strided && conv->kernel[0] == 1 && conv->kernel[1] == 1 && !d->is_padded &&
+               !pleat_conv_is_scaled(call) && conv->out_blocks >= ENOUGH_BLOCKS &&
+               conv->out_width % conv->code->rows != 0;
+  if (!d->gathers) return;
+  d->from_height = conv->height;
+  d->from_width = conv->width;
+  conv->height = conv->out_height;
+  conv->width = conv->out_width;
+  for (int i = 0; i < 2; i++) {
+    d->from_stride[i] = conv->stride[i];
+    conv->stride[i] = 1;
+  }
+}
+
+/* Whether a sample's input is read from a copy with borders, or of what is seen. */
+static bool copies(const direct *d) {
+  return d->is_padded || d->gathers;
+}
+
 /* Whether to scale the weights or the input, and the room for what was scaled. */
 static void set_scale(direct *d, pleat_call *call) {
   const pleat_x86_conv *conv = &d->conv;
@@ -162,7 +190,7 @@ static bool prefers_positions(const direct *d, int threads) {
 static void set_items(direct *d, int threads) {
   enum { CACHED_BYTES = 256 * 1024, CHUNKS_PER_THREAD = 8, ITEMS_PER_THREAD = 24, ENOUGH_PER_THREAD = 4 };
   const size_t bytes = pair_bytes(d);
-  const int64_t repeats = (int64_t)d->conv.groups * (d->is_padded || d->is_scaled ? 1 : d->conv.batch);
+  const int64_t repeats = (int64_t)d->conv.groups * (copies(d) || d->is_scaled ? 1 : d->conv.batch);
   const bool positions = threads > 1 && prefers_positions(d, threads);
   d->by_pieces = positions;
   d->chunk_pairs = bytes >= CACHED_BYTES ? 1 : (int)(CACHED_BYTES / bytes);
@@ -218,6 +246,7 @@ static pleat_status prepare(pleat_call *call) {
   const pleat_x86_conv *conv = &d->conv;
   const int taps = conv->kernel[0] * conv->kernel[1], lanes = conv->code->lanes;
   d->is_padded = conv->pad_begin[0] + conv->pad_begin[1] + conv->pad_end[0] + conv->pad_end[1] > 0;
+  set_gathering(d, call);
   d->padded_height = conv->height + conv->pad_begin[0] + conv->pad_end[0];
   d->padded_width = conv->width + conv->pad_begin[1] + conv->pad_end[1];
   d->depth_blocks = conv->in_blocks * taps;
@@ -233,7 +262,7 @@ static pleat_status prepare(pleat_call *call) {
   set_scale(d, call);
   set_items(d, call->threads);
   if (!set_offsets(d, call->arena)) return PLEAT_OOM(call->error);
-  if (d->is_padded) {
+  if (copies(d)) {
     call->workspace_size = (size_t)conv->groups * (size_t)conv->in_blocks * (size_t)d->padded_height *
                            (size_t)d->padded_width * (size_t)lanes * conv->code->element;
   }
@@ -357,14 +386,30 @@ static void run_item(void *arg, int64_t number, int worker) {
   }
 }
 
-static void pad_item(void *arg, int64_t block, int worker) {
+/* Of one block of a sample's channels. */
+static void gather_block(const direct *d, const char *x, char *to) {
+  enum { WHOLE = 64 };
+  const size_t position = (size_t)d->conv.code->lanes * d->conv.code->element;
+  for (int i = 0; i < d->conv.height; i++) {
+    const char *from = x + (size_t)i * (size_t)d->from_stride[0] * (size_t)d->from_width * position;
+    for (int j = 0; j < d->conv.width; j++, to += position, from += (size_t)d->from_stride[1] * position) {
+      if (position == WHOLE) memcpy(to, from, WHOLE);
+      else memcpy(to, from, WHOLE / 2);
+    }
+  }
+}
+
+/* A block of a sample's channels, padded or gathered. */
+static void copy_item(void *arg, int64_t block, int worker) {
   const job *job = arg;
   const direct *d = job->d;
-  const int64_t blocks = (int64_t)d->conv.groups * d->conv.in_blocks;
+  const int64_t blocks = (int64_t)d->conv.groups * d->conv.in_blocks, lanes = d->conv.code->lanes;
+  const int64_t plane = d->gathers ? (int64_t)d->from_height * d->from_width * lanes : pleat_x86_plane(&d->conv);
+  const char *x = pleat_x86_at(d->conv.code, job->x, (job->first_sample * blocks + block) * plane);
+  char *to = pleat_x86_to(d->conv.code, job->copy, block * d->padded_height * d->padded_width * lanes);
   (void)worker;
-  const pleat_x86_code *code = d->conv.code;
-  pad_block(d, pleat_x86_at(code, job->x, (job->first_sample * blocks + block) * pleat_x86_plane(&d->conv)),
-            pleat_x86_to(code, job->copy, block * d->padded_height * d->padded_width * code->lanes));
+  if (d->gathers) gather_block(d, x, to);
+  else pad_block(d, x, to);
 }
 
 /* One block of a sample's channels times its numbers. */
@@ -415,7 +460,7 @@ static void copy_for_sample(const pleat_call *call, job *job) {
   const direct *d = job->d;
   const int64_t blocks = (int64_t)d->conv.groups * d->conv.in_blocks;
   const int threads = d->copy_bytes / sizeof(float) < PLEAT_PARALLEL_SIMPLE ? 1 : call->threads;
-  if (d->is_padded) pleat_parallel(call->threads, blocks, pad_item, job);
+  if (copies(d)) pleat_parallel(call->threads, blocks, copy_item, job);
   else if (!d->scales_weights) pleat_parallel(threads, blocks, scale_input, job);
   else if (job->first_sample == 0 || d->scales_each) pleat_parallel(threads, d->pairs, scale_weights, job);
   if (d->scales_each) job->scale += d->conv.in_channels;
@@ -432,7 +477,7 @@ static pleat_status run(const pleat_call *call) {
              .y = call->outputs[0]->data,
              .weights = d->weights};
   if (d->parts > 1) job.sums = (float *)(void *)((char *)call->workspace + d->copy_bytes);
-  if (!d->is_padded && !d->is_scaled) {
+  if (!copies(d) && !d->is_scaled) {
     pleat_parallel(call->threads, items * conv->batch, run_item, &job);
     return PLEAT_OK;
   }

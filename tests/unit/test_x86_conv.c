@@ -76,6 +76,24 @@ START_TEST(short_lines) {
 }
 END_TEST
 
+/* 1x1 kernels with strides and so many filters that what they see of the input is copied: with a stride along one axis,
+ * both, or more than two lines; lines that fill no tile. */
+START_TEST(gathered) {
+  static const int64_t strides[][2] = {{2, 2}, {1, 2}, {3, 1}};
+  uint64_t seed = 41;
+  char what[WHAT_SIZE];
+  for (int64_t i = 0; i < 6; i++) {
+    op_case c;
+    shape s = square_shape(i % 2 == 0 ? 40 : 64, i % 2 == 0 ? 280 : 512, 9 + 4 * i, 1, 1, 0);
+    s.groups = 1 + i % 2;
+    s.batch = 1 + i / 3;
+    for (int d = 0; d < 2; d++) s.stride[d] = strides[i % 3][d];
+    conv_begin(&c, &s, true, &seed, what);
+    check_x86(&c, &pleat_x86_conv_direct, "", ~1u, 1, TOLERANCE, TOLERANCE, what);
+  }
+}
+END_TEST
+
 /* So many input channels that a pair's filters leave the second-level cache: all tiles take a part of the depth after
  * the other, with positions that are one tile, several, or lines two at a time. */
 START_TEST(depth_in_parts) {
@@ -405,6 +423,7 @@ Suite *make_suite(void) {
     tcase_add_loop_test(tcase, direct, 0, 3);
     tcase_add_test(tcase, pointwise);
     tcase_add_test(tcase, short_lines);
+    tcase_add_test(tcase, gathered);
     tcase_add_test(tcase, depth_in_parts);
     tcase_add_loop_test(tcase, winograd, 0, WINOGRAD_SHAPES);
     tcase_add_loop_test(tcase, fused, 0, 5);
