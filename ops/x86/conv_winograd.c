@@ -285,7 +285,7 @@ static void clear_piece(const winograd *w, const piece *p, int channels, void *p
   }
 }
 
-/* From the products with block `block`, column `j` of its pair, of a group of `rows` tiles from `first` on. */
+/* One block of channels of a group of `rows` tiles from `first` on. */
 static void transform_outputs(const job *job, int block, int64_t first, int rows, const float *products) {
   const winograd *w = job->w;
   const pleat_x86_conv *conv = &w->conv;

@@ -59,7 +59,7 @@ typedef struct pleat_x86_tile {
   const void *addend[2]; /* NULL: none */
   void *c[2];
   /* Of a part of the depth: the sums of those before, NULL: it is the first; and where its own go, NULL: it is the
-   * last, and they become results. [columns][rows][lanes] */
+   * last, and they become results. [rows][columns][lanes] */
   const float *from;
   float *to;
   const pleat_x86_activation *activation;

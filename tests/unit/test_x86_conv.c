@@ -76,8 +76,8 @@ START_TEST(short_lines) {
 }
 END_TEST
 
-/* 1x1 kernels with strides and so many filters that what they see of the input is copied: with a stride along one axis,
- * both, or more than two lines; lines that fill no tile. */
+/* 1x1 kernels with strides and so many filters that what they see of the input is copied: strides along one axis, along
+ * both, of more than two; lines that fill tiles, and that do not. */
 START_TEST(gathered) {
   static const int64_t strides[][2] = {{2, 2}, {1, 2}, {3, 1}};
   uint64_t seed = 41;
@@ -95,7 +95,7 @@ START_TEST(gathered) {
 END_TEST
 
 /* So many input channels that a pair's filters leave the second-level cache: all tiles take a part of the depth after
- * the other, with positions that are one tile, several, or lines two at a time. */
+ * the other, with tiles of one line, of several, and of two. */
 START_TEST(depth_in_parts) {
   static const int64_t shapes[][6] = {/* channels, filters, size, kernel, stride, batch */
                                       {600, 44, 7, 3, 1, 2},
